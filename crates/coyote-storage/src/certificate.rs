@@ -1,0 +1,108 @@
+//! Certificates and their revocation. RFC 8555 sections 7.4.2 and 7.6.
+
+use async_trait::async_trait;
+use coyote_protocol::{RevocationReason, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{AccountId, AuditEvent, Cause, CertificateId, Conflict, Lease, OrderId, Result, Serial};
+
+/// A certificate that was issued.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Certificate {
+    /// Its id, which its URL is made of.
+    pub id: CertificateId,
+    /// The account that it was issued to.
+    pub account: AccountId,
+    /// The order that it answers.
+    pub order: OrderId,
+    /// Its serial number.
+    pub serial: Serial,
+    /// The first moment of its validity.
+    pub not_before: Timestamp,
+    /// The last moment of its validity.
+    pub not_after: Timestamp,
+    /// The chain, leaf first, as PEM: byte for byte what its URL answers, for ever.
+    pub chain: String,
+    /// Other chains to other roots, likewise. RFC 8555 7.4.2.
+    pub alternates: Vec<String>,
+    /// When it was issued.
+    pub issued: Timestamp,
+    /// When and why it was revoked, if it was.
+    pub revocation: Option<Revocation>,
+}
+
+/// That a certificate was revoked, which is never undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocation {
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: RevocationReason,
+}
+
+impl Certificate {
+    /// Revokes it. RFC 8555 section 7.6.
+    pub fn revoke(&mut self, reason: RevocationReason, now: Timestamp) -> Result<AuditEvent, Conflict> {
+        if self.revocation.is_some() {
+            return Err(Conflict::AlreadyRevoked);
+        }
+        self.revocation = Some(Revocation { at: now, reason });
+        Ok(AuditEvent::CertificateRevoked { certificate: self.id, serial: self.serial.clone(), reason })
+    }
+}
+
+/// Certificates. Each method is one transaction: it happens entirely, or, on any error but
+/// [`Unavailable`](crate::StorageError::Unavailable), not at all.
+#[async_trait]
+pub trait CertificateStore: Send + Sync + 'static {
+    /// Records a serial number before anything is signed with it, for the issuance that the lease is on. It takes
+    /// the place of the order's serial; the one before stays on record as used.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseLost`](crate::StorageError::LeaseLost); [`Conflict::SerialInUse`].
+    async fn reserve_serial(&self, lease: &Lease, serial: Serial, cause: &Cause) -> Result<()>;
+
+    /// The order that a serial number was ever recorded for, whether or not a certificate came of it.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::StorageError::NotFound).
+    async fn reserved_serial(&self, serial: &Serial) -> Result<OrderId>;
+
+    /// The certificate with this id, if it was issued to this account.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::StorageError::NotFound), for an unknown id and for somebody else's alike.
+    async fn certificate(&self, account: &AccountId, id: &CertificateId) -> Result<Certificate>;
+
+    /// The certificate with this serial number, whoever it was issued to.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::StorageError::NotFound).
+    async fn certificate_by_serial(&self, serial: &Serial) -> Result<Certificate>;
+
+    /// Revokes a certificate by [`Certificate::revoke`]. Of any number of concurrent calls, exactly one succeeds,
+    /// and its reason stands.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::StorageError::NotFound); [`Conflict::AlreadyRevoked`].
+    async fn revoke_certificate(
+        &self,
+        id: &CertificateId,
+        reason: RevocationReason,
+        cause: &Cause,
+    ) -> Result<Certificate>;
+
+    /// The revoked certificates that had not expired at `now`, by serial number, from the one after `after`;
+    /// `limit` at most.
+    async fn revocations(
+        &self,
+        now: Timestamp,
+        after: Option<&Serial>,
+        limit: u32,
+    ) -> Result<Vec<(Serial, Revocation)>>;
+}

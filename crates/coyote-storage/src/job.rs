@@ -1,0 +1,156 @@
+//! Work that survives a crash.
+//!
+//! Work that the server owes is a row, written in the transaction that made it due. The right to finish it is a
+//! [`Lease`]: whoever holds it settles the job, and a holder that is too late finds its lease gone.
+
+use async_trait::async_trait;
+use coyote_protocol::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AccountId, AuthorizationId, Cause, ChallengeId, DirectoryId, JobId, LeaseToken, OrderId, Result, Sweep,
+    SweepReport,
+};
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Work {
+    /// Look whether a challenge is answered.
+    Validate {
+        /// Whose.
+        account: AccountId,
+        /// Of which authorization.
+        authorization: AuthorizationId,
+        /// Which.
+        challenge: ChallengeId,
+    },
+    /// Issue an order's certificate.
+    Issue {
+        /// Whose.
+        account: AccountId,
+        /// Which.
+        order: OrderId,
+    },
+}
+
+impl Work {
+    /// The id of the job for this work: it has the bits of what it works on, so that there is one at most.
+    pub fn job(&self) -> JobId {
+        match self {
+            Self::Validate { challenge, .. } => JobId::from_bytes(*challenge.as_bytes()),
+            Self::Issue { order, .. } => JobId::from_bytes(*order.as_bytes()),
+        }
+    }
+}
+
+/// Work that the server owes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Its id, [`Work::job`].
+    pub id: JobId,
+    /// The directory whose server does it.
+    pub directory: DirectoryId,
+    /// What is to be done.
+    pub work: Work,
+    /// Not before then. Backoff moves this, so it survives a restart.
+    pub due: Timestamp,
+    /// How often it was begun, counted as it is claimed: a job that kills the process still uses them up.
+    pub attempts: u32,
+    /// Who works on it, and until when.
+    pub lease: Option<LeaseTerms>,
+}
+
+/// The terms of a lease that is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseTerms {
+    /// The secret of the holder: 128 random bits.
+    pub token: LeaseToken,
+    /// When it ends, and the job is anybody's.
+    pub expires: Timestamp,
+}
+
+/// The right to settle one job, until it expires or is spent. Settling takes it by value.
+///
+/// Only a backend makes one, for a caller whose claim it has written.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Lease {
+    /// The job.
+    pub job: JobId,
+    /// What is to be done.
+    pub work: Work,
+    /// How often it was begun, this time included.
+    pub attempts: u32,
+    /// The terms.
+    pub terms: LeaseTerms,
+}
+
+/// Which jobs a worker would take.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// Of which directory.
+    pub directory: DirectoryId,
+    /// How many at most.
+    pub limit: u32,
+    /// The terms of the leases.
+    pub terms: LeaseTerms,
+}
+
+impl Job {
+    /// New work, due now, and begun if `lease` says by whom.
+    pub fn new(directory: DirectoryId, work: Work, lease: Option<LeaseTerms>, now: Timestamp) -> Self {
+        Self { id: work.job(), directory, work, due: now, attempts: u32::from(lease.is_some()), lease }
+    }
+
+    /// Whether it can be claimed: it is due, and nobody holds it.
+    pub fn is_claimable(&self, now: Timestamp) -> bool {
+        self.due <= now && self.lease.is_none_or(|lease| lease.expires <= now)
+    }
+
+    /// Whether this lease is still the right to settle it.
+    pub fn is_held_by(&self, lease: &Lease, now: Timestamp) -> bool {
+        self.lease.is_some_and(|held| held.token == lease.terms.token && held.expires > now)
+    }
+
+    /// Gives the job to a worker, and counts the attempt.
+    pub fn claim(&mut self, terms: LeaseTerms) -> Lease {
+        self.attempts = self.attempts.saturating_add(1);
+        self.lease = Some(terms);
+        Lease { job: self.id, work: self.work.clone(), attempts: self.attempts, terms }
+    }
+
+    /// The lease that a job was born with.
+    pub fn born_lease(&self) -> Option<Lease> {
+        let terms = self.lease?;
+        Some(Lease { job: self.id, work: self.work.clone(), attempts: self.attempts, terms })
+    }
+
+    /// Gives the job back, due at `due`.
+    pub fn release(&mut self, due: Timestamp) {
+        self.lease = None;
+        self.due = due;
+    }
+}
+
+/// The jobs. Each method is one transaction: it happens entirely, or, on any error but
+/// [`Unavailable`](crate::StorageError::Unavailable), not at all.
+#[async_trait]
+pub trait JobQueue: Send + Sync + 'static {
+    /// Gives the caller jobs that are due and that nobody holds, those due longest first. No job is given to two
+    /// callers at a time.
+    async fn claim_jobs(&self, claim: &Claim, cause: &Cause) -> Result<Vec<Lease>>;
+
+    /// Gives a job back unfinished, due at `due`.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseLost`](crate::StorageError::LeaseLost).
+    async fn release_job(&self, lease: Lease, due: Timestamp, cause: &Cause) -> Result<()>;
+
+    /// When the next job of the directory can be claimed, if there is one: due or lease end, whichever is later.
+    async fn next_due(&self, directory: &DirectoryId) -> Result<Option<Timestamp>>;
+
+    /// Puts right what should never be wrong, and removes what is over. Its usual result is "nothing to do".
+    async fn sweep(&self, sweep: &Sweep, cause: &Cause) -> Result<SweepReport>;
+}

@@ -1,0 +1,70 @@
+//! What an ACME server remembers, and the promises that its memory keeps.
+//!
+//! Four things live here:
+//!
+//! * **records** ([`Account`], [`Order`], [`Authorization`], [`Certificate`], [`Job`]): facts, never conclusions.
+//!   A status is computed from them ([`Order::status`]), so that nothing can store a wrong one.
+//! * **rules**: pure methods on the records, which decide each step of RFC 8555 7.1.6. A backend loads a
+//!   record, calls the rule, saves the record; it decides nothing itself.
+//! * **traits** ([`AccountStore`], [`OrderStore`], …): each method is one transaction and one promise. Together
+//!   they are [`Storage`]; [`NonceStore`] and [`RateLimitStore`] stand apart, because they are what people move
+//!   elsewhere first.
+//! * **[`MemoryStorage`]**, the specification in code, and **`conformance`** (a feature), the promises as tests
+//!   that the author of another backend runs too.
+//!
+//! Nothing here reads a clock or makes a random number: both arrive as arguments, time in a [`Cause`]. Nonces
+//! are the exception, as a nonce store mints what it alone can recognise.
+
+mod account;
+mod audit;
+mod authorization;
+mod cause;
+mod certificate;
+mod challenge;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod error;
+mod id;
+mod job;
+mod memory;
+mod nonce;
+mod order;
+mod rate_limit;
+mod serial;
+mod sweep;
+
+pub use account::{Account, AccountChange, AccountStore, Creation, ExternalAccount};
+pub use audit::{AuditEvent, AuditFilter, AuditLog, AuditRecord};
+pub use authorization::{
+    Authorization, AuthorizationStore, BeginValidation, ValidationBegun, ValidationOutcome,
+};
+pub use cause::{Actor, Cause};
+pub use certificate::{Certificate, CertificateStore, Revocation};
+pub use challenge::{Challenge, Verdict};
+pub use error::{BoxError, Conflict, Result, StorageError};
+pub use id::{
+    AccountId, AuthorizationId, CertificateId, ChallengeId, DirectoryId, InvalidId, JobId, LeaseToken,
+    OrderId, RequestId,
+};
+pub use job::{Claim, Job, JobQueue, Lease, LeaseTerms, Work};
+pub use memory::MemoryStorage;
+pub use nonce::{NonceSealer, NonceStore, OpenedNonce, SealedNonces};
+pub use order::{
+    BeginIssuance, Issuance, IssuanceBegun, IssuanceOutcome, NotAuthorized, Order, OrderPage, OrderStore, ReadyOrder,
+};
+pub use rate_limit::{Quota, RateLimitStore, Taken};
+pub use serial::Serial;
+pub use sweep::{Sweep, SweepReport};
+
+/// Everything an ACME server remembers, except nonces and rate limits.
+///
+/// Implemented for whatever implements its parts; there is nothing to write.
+pub trait Storage:
+    AccountStore + OrderStore + AuthorizationStore + CertificateStore + JobQueue + AuditLog
+{
+}
+
+impl<T> Storage for T where
+    T: AccountStore + OrderStore + AuthorizationStore + CertificateStore + JobQueue + AuditLog + ?Sized
+{
+}

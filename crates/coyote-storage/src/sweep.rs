@@ -1,0 +1,41 @@
+//! Housekeeping: what lost its job gets it back, what is over is removed.
+
+use coyote_protocol::Timestamp;
+
+/// How far one sweep goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Sweep {
+    /// Orders without a certificate, and authorizations of no order, are removed if they expired before this.
+    pub remove_expired_before: Timestamp,
+    /// Orders with a certificate are removed, together with it, if the certificate expired before this. A revoked
+    /// certificate is thus never removed before it expires.
+    pub remove_issued_before: Timestamp,
+    /// Audit records older than this are removed.
+    pub remove_audit_before: Timestamp,
+    /// How many rows of each kind one sweep touches at most.
+    pub batch: u32,
+}
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SweepReport {
+    /// Challenges and orders in `processing` that had no job, and got one, due now.
+    pub jobs_restored: u64,
+    /// Orders removed.
+    pub orders_removed: u64,
+    /// Authorizations removed.
+    pub authorizations_removed: u64,
+    /// Certificates removed.
+    pub certificates_removed: u64,
+    /// Audit records removed.
+    pub audit_removed: u64,
+    /// Used nonces and idle rate limits forgotten.
+    pub transient_removed: u64,
+}
+
+impl SweepReport {
+    /// Whether there was nothing to do.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
