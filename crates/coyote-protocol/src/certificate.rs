@@ -89,3 +89,45 @@ fn read_block<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<u8>, Inval
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not a chain of certificates in PEM, and nothing else")]
 pub struct InvalidChain;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chain() -> CertificateChain {
+        CertificateChain::from_der(vec![vec![1; 48], vec![2; 100], vec![3]]).expect("a chain")
+    }
+
+    fn is_refused(text: &str) -> bool {
+        text.parse::<CertificateChain>().is_err()
+    }
+
+    #[test]
+    fn a_chain_reads_back() {
+        assert_eq!(chain().to_string().parse(), Ok(chain()));
+        assert_eq!(
+            chain().to_string().replace('\n', "\r\n").parse(),
+            Ok(chain()),
+            "with the other line ends"
+        );
+    }
+
+    #[test]
+    fn lines_have_64_characters_and_none_is_empty() {
+        let text = chain().to_string();
+        assert!(text.lines().all(|line| (1..=64).contains(&line.len())), "{text}");
+        assert!(text.ends_with("-----END CERTIFICATE-----\n"), "the last line ends, too");
+    }
+
+    #[test]
+    fn nothing_but_certificates_is_accepted() {
+        let good = chain().to_string();
+        assert!(is_refused(""));
+        assert!(is_refused(&format!("Let me explain:\n{good}")));
+        assert!(is_refused(&good.replace("CERTIFICATE", "PRIVATE KEY")));
+        assert!(is_refused(&format!("{good}-----BEGIN PRIVATE KEY-----\nAQID\n-----END PRIVATE KEY-----\n")));
+        assert!(is_refused(good.trim_end().trim_end_matches('-')), "an unfinished block");
+        assert!(is_refused("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"), "an empty one");
+        assert!(is_refused("-----BEGIN CERTIFICATE-----\n%%%%\n-----END CERTIFICATE-----\n"));
+    }
+}

@@ -152,3 +152,47 @@ serde_as_text!(Token);
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not a token: 22 to 256 characters of base64url")]
 pub struct InvalidToken;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_holds_at_least_128_bits() {
+        assert_eq!(Token::from_bytes(&[0xff; 16]).as_str().len(), Token::MIN_LENGTH);
+        assert_eq!(Token::parse(&"a".repeat(22)).map(|token| token.to_string()), Ok("a".repeat(22)));
+        for length in [0, 20, 257, 100_000] {
+            assert_eq!(Token::parse(&"a".repeat(length)), Err(InvalidToken), "{length} characters");
+        }
+    }
+
+    #[test]
+    fn a_token_is_harmless_wherever_it_is_put() {
+        for wrong in
+            ["../../../../../../etc/passwd", "$(touch${IFS}pwned)aaaaaaaaaa", "aaaaaaaaaaaaaaaaaaaaaa=="]
+        {
+            assert_eq!(Token::parse(wrong), Err(InvalidToken), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_response_is_an_object() {
+        let read = |json| serde_json::from_str::<ChallengeResponse>(json);
+        assert_eq!(read("{}").expect("the usual response"), ChallengeResponse::default());
+        assert_eq!(read(r#"{"tkauth":"x"}"#).expect("a response").0["tkauth"], "x");
+        for wrong in ["[]", "1", "null", r#""""#] {
+            assert!(read(wrong).is_err(), "{wrong} is no object");
+        }
+    }
+
+    #[test]
+    fn what_a_method_adds_to_its_challenge_is_kept() {
+        let json = serde_json::json!({
+            "type": "dns-persist-01", "url": "https://ca.example/chall/1", "status": "pending",
+            "issuer-domain-names": ["ca.example"]
+        });
+        let challenge: Challenge = serde_json::from_value(json.clone()).expect("a challenge");
+        assert_eq!(challenge.kind, ChallengeType::DNS_PERSIST_01);
+        assert_eq!(serde_json::to_value(&challenge).expect("JSON"), json);
+    }
+}

@@ -201,3 +201,6 @@ impl From<IdentifierError> for Problem {
         Self::new(error.problem_type(), error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests;

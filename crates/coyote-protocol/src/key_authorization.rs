@@ -37,3 +37,23 @@ impl fmt::Display for KeyAuthorization {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_the_token_and_the_thumbprint_with_a_dot_between() {
+        let token = Token::parse("evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA").expect("a token");
+        let key: Thumbprint = "9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI".parse().expect("a thumbprint");
+        let authorization = KeyAuthorization::new(&token, key);
+
+        assert_eq!(
+            authorization.as_str(),
+            "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA.9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI"
+        );
+        // By another implementation of SHA-256 and base64.
+        assert_eq!(authorization.dns_digest(), "lCM7cZyQXcVHK2nnW3jjAhNT3Fvm18UN-kWZZknKoYM");
+        assert_eq!(base64url::encode(authorization.digest()), authorization.dns_digest());
+    }
+}

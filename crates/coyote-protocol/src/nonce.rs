@@ -82,3 +82,32 @@ impl From<InvalidNonce> for Problem {
         Self::new(kind, error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaint(text: &str) -> Option<ProblemType> {
+        Nonce::parse(text).err().map(|error| Problem::from(error).kind)
+    }
+
+    #[test]
+    fn what_is_minted_is_accepted() {
+        assert_eq!(complaint(Nonce::from_bytes(&[0xff; 16]).as_str()), None);
+        assert_eq!(complaint(Nonce::from_bytes(&[0; 96]).as_str()), None, "the longest there is");
+    }
+
+    #[test]
+    fn what_is_not_base64url_is_malformed() {
+        for text in ["", "x", "x\r\nFLUSHALL\r\n", "nonce:*", "ab\0c", "ab'c", "abc=", "ab+/", "äbcd"] {
+            assert_eq!(complaint(text), Some(ProblemType::Malformed), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_just_a_bad_nonce() {
+        assert_eq!(complaint(&"a".repeat(128)), None);
+        assert_eq!(complaint(&"a".repeat(130)), Some(ProblemType::BadNonce));
+        assert_eq!(complaint(&"a".repeat(100 * 1024)), Some(ProblemType::BadNonce));
+    }
+}

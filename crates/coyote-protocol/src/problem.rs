@@ -375,3 +375,6 @@ impl From<Subproblem> for Document {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -105,3 +105,50 @@ serde_as_text!(CertificateIdentifier);
     "not a certificate identifier: the base64url of a key identifier and of a serial number, with a dot between"
 )]
 pub struct InvalidCertificateIdentifier;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 9773 section 4.1 and appendix A.
+    const EXAMPLE: &str = "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE";
+
+    #[test]
+    fn the_example_of_the_rfc_round_trips() {
+        let identifier: CertificateIdentifier = EXAMPLE.parse().expect("an identifier");
+        assert_eq!(identifier.serial(), [0x87, 0x65, 0x43, 0x21], "without the octet for the sign");
+        assert_eq!(identifier.authority_key_identifier().len(), 20);
+        assert_eq!(identifier.to_string(), EXAMPLE);
+    }
+
+    #[test]
+    fn a_certificate_has_one_identifier() {
+        let key_identifier = [0x69; 20];
+        let name = |serial: &[u8]| CertificateIdentifier::new(key_identifier, serial).to_string();
+        assert_eq!(name(&[0, 0, 1]), name(&[1]));
+        assert!(name(&[0x7f]).ends_with(".fw"));
+        assert!(name(&[0x80]).ends_with(".AIA"));
+        assert!(name(&[]).ends_with(".AA"), "zero is one octet");
+    }
+
+    #[test]
+    fn any_other_spelling_is_refused() {
+        let wrong = [
+            "",
+            ".",
+            "x.y",
+            "aYhba4dGQEHhs3uEe6CuLN4ByNQ",
+            "aYhba4dGQEHhs3uEe6CuLN4ByNQ.",
+            ".AIdlQyE",
+            "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE.AIdlQyE",
+            "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE=",
+            "aYhba4dGQEHhs3uEe6CuLN4ByNQ.h2VDIQ",  // negative
+            "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AAE",     // a zero too many
+            "aYhba4dGQEHhs3uEe6CuLN4ByNR.AIdlQyE", // bits behind the last octet
+        ];
+        for text in wrong {
+            assert_eq!(text.parse::<CertificateIdentifier>(), Err(InvalidCertificateIdentifier), "{text:?}");
+        }
+        assert!(format!("{}.AQ", "a".repeat(256)).parse::<CertificateIdentifier>().is_err());
+    }
+}

@@ -111,3 +111,35 @@ impl From<UnknownReason> for Problem {
         Self::new(ProblemType::BadRevocationReason, error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codes_are_those_of_rfc_5280() {
+        let codes: Vec<_> = RevocationReason::ALL.iter().map(|reason| reason.code()).collect();
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 8, 9, 10]);
+        for &reason in RevocationReason::ALL {
+            assert_eq!(RevocationReason::try_from(reason.code()), Ok(reason));
+        }
+    }
+
+    #[test]
+    fn another_code_is_a_bad_revocation_reason() {
+        for code in [7, 11, 99, 255] {
+            let error = RevocationReason::try_from(code).expect_err("no such reason");
+            assert_eq!(Problem::from(error).kind, ProblemType::BadRevocationReason);
+        }
+    }
+
+    #[test]
+    fn the_certificate_must_be_base64url_without_padding() {
+        let request = RevokeCertificate::from_der([1, 2, 3, 4], Some(RevocationReason::Superseded));
+        assert_eq!(request.der().ok(), Some(vec![1, 2, 3, 4]));
+        for wrong in ["AQIDBA==", "AQ+/", "-----BEGIN CERTIFICATE-----"] {
+            let request = RevokeCertificate { certificate: wrong.to_owned(), reason: None };
+            assert!(request.der().is_err(), "{wrong}");
+        }
+    }
+}

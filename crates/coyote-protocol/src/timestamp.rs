@@ -112,3 +112,85 @@ serde_as_text!(Timestamp);
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not a date and time as RFC 3339 writes it")]
 pub struct InvalidTimestamp;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<i64, InvalidTimestamp> {
+        text.parse().map(Timestamp::as_millis)
+    }
+
+    #[test]
+    fn a_fraction_is_written_only_where_there_is_one() {
+        assert_eq!(Timestamp::from_millis(1_451_606_400_000).to_string(), "2016-01-01T00:00:00Z");
+        assert_eq!(Timestamp::from_millis(1_451_606_400_050).to_string(), "2016-01-01T00:00:00.050Z");
+        assert_eq!(Timestamp::from_millis(-1).to_string(), "1969-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn offsets_and_fractions_are_understood() {
+        assert_eq!(parse("2016-01-01T00:00:00Z"), Ok(1_451_606_400_000));
+        assert_eq!(parse("2016-01-01T05:30:00+05:30"), Ok(1_451_606_400_000));
+        assert_eq!(parse("2015-12-31T16:00:00.1234567-08:00"), Ok(1_451_606_400_123));
+    }
+
+    #[test]
+    fn what_is_not_rfc_3339_is_refused() {
+        let wrong = [
+            "",
+            "tomorrow",
+            "2026-13-40T00:00:00Z",
+            "2026-02-29T00:00:00Z",
+            "2026-01-01",
+            "2026-01-01T00:00:00",
+            "2026-01-01T00:00:00Z ",
+            "10000-01-01T00:00:00Z",
+            "1451606400",
+        ];
+        for text in wrong {
+            assert_eq!(parse(text), Err(InvalidTimestamp), "{text:?} is no timestamp");
+        }
+    }
+
+    #[test]
+    fn the_ends_of_the_calendar_do_not_panic() {
+        assert_eq!(parse("0000-01-01T00:00:00+23:59"), Ok(FIRST_WRITABLE - (23 * 60 + 59) * 60_000));
+        assert_eq!(parse("9999-12-31T23:59:59.999-23:59"), Ok(LAST_WRITABLE + (23 * 60 + 59) * 60_000));
+        assert_eq!(Timestamp::from_millis(i64::MIN).to_string(), "0000-01-01T00:00:00Z");
+        assert_eq!(Timestamp::from_seconds(i64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn arithmetic_saturates() {
+        let (first, last) = (Timestamp::from_millis(i64::MIN), Timestamp::from_millis(i64::MAX));
+        assert_eq!(last + Duration::MAX, last);
+        assert_eq!(first - Duration::from_millis(1), first);
+        assert_eq!(first.since(last), Duration::ZERO, "an earlier instant is not after a later one");
+        assert_eq!(last.since(first), Duration::from_millis(u64::MAX));
+        assert_eq!(Timestamp::from_millis(-1).truncate_to_seconds(), Timestamp::from_seconds(-1));
+        assert!(first.truncate_to_seconds() <= first + Duration::from_secs(1));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(millis in FIRST_WRITABLE..=LAST_WRITABLE) {
+            let at = Timestamp::from_millis(millis);
+            prop_assert_eq!(at.to_string().parse(), Ok(at));
+        }
+
+        #[test]
+        fn every_instant_can_be_written(millis: i64) {
+            prop_assert!(Timestamp::from_millis(millis).to_string().parse::<Timestamp>().is_ok());
+        }
+
+        #[test]
+        fn adding_and_subtracting_cancel_out(millis in -1_000_000_000_000..1_000_000_000_000_i64, by in 0..u64::from(u32::MAX)) {
+            let (at, by) = (Timestamp::from_millis(millis), Duration::from_millis(by));
+            prop_assert_eq!(at + by - by, at);
+            prop_assert_eq!((at + by).since(at), by);
+        }
+    }
+}
