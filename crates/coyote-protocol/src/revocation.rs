@@ -37,7 +37,10 @@ impl RevokeCertificate {
 macro_rules! revocation_reasons {
     ($($(#[$doc:meta])* $variant:ident = $code:literal, $name:literal;)*) => {
         /// Why a certificate is revoked: a CRLReason. RFC 5280 section 5.3.1, which has no code 7.
-        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        ///
+        /// In JSON it is its code.
+        #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+        #[serde(try_from = "u8", into = "u8")]
         #[repr(u8)]
         pub enum RevocationReason {
             $($(#[$doc])* $variant = $code,)*
@@ -94,6 +97,13 @@ revocation_reasons! {
     AaCompromise = 10, "aACompromise";
 }
 
+/// The code.
+impl From<RevocationReason> for u8 {
+    fn from(reason: RevocationReason) -> Self {
+        reason.code()
+    }
+}
+
 /// The name.
 impl fmt::Display for RevocationReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -122,6 +132,7 @@ mod tests {
         assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 8, 9, 10]);
         for &reason in RevocationReason::ALL {
             assert_eq!(RevocationReason::try_from(reason.code()), Ok(reason));
+            assert_eq!(serde_json::to_value(reason).expect("JSON"), reason.code());
         }
     }
 
@@ -130,6 +141,7 @@ mod tests {
         for code in [7, 11, 99, 255] {
             let error = RevocationReason::try_from(code).expect_err("no such reason");
             assert_eq!(Problem::from(error).kind, ProblemType::BadRevocationReason);
+            assert!(serde_json::from_value::<RevocationReason>(code.into()).is_err());
         }
     }
 
