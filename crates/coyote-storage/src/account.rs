@@ -101,8 +101,7 @@ impl Account {
         if self.key.thumbprint() != *old {
             return Err(Conflict::KeyChanged);
         }
-        let event =
-            AuditEvent::AccountKeyChanged { account: self.id, old: *old, new: new.thumbprint() };
+        let event = AuditEvent::AccountKeyChanged { account: self.id, old: *old, new: new.thumbprint() };
         self.key = new;
         Ok(event)
     }

@@ -101,7 +101,13 @@ impl AuditEvent {
 impl AuditRecord {
     /// The record of an event that happens for this cause.
     pub fn new(event: AuditEvent, cause: &Cause) -> Self {
-        Self { at: cause.now, request: cause.request, actor: cause.actor.clone(), client: cause.client, event }
+        Self {
+            at: cause.now,
+            request: cause.request,
+            actor: cause.actor.clone(),
+            client: cause.client,
+            event,
+        }
     }
 }
 

@@ -1,13 +1,11 @@
 //! Authorizations. RFC 8555 sections 7.1.4 and 7.5.
 
 use async_trait::async_trait;
-use coyote_protocol::{
-    AuthorizationStatus, ChallengeStatus, ChallengeType, Identifier, Problem, Timestamp,
-};
+use coyote_protocol::{AuthorizationStatus, ChallengeStatus, ChallengeType, Identifier, Problem, Timestamp};
 
 use crate::{
-    AccountId, AuthorizationId, Cause, Challenge, ChallengeId, Conflict, Lease, LeaseTerms, Result, StorageError,
-    Verdict,
+    AccountId, AuthorizationId, Cause, Challenge, ChallengeId, Conflict, Lease, LeaseTerms, Result,
+    StorageError, Verdict, Work,
 };
 
 /// An account's right to have certificates for one identifier, or its chance to earn that right.
@@ -77,7 +75,11 @@ impl Authorization {
         }
         let ended = |status| self.challenges.iter().any(|challenge| challenge.status() == status);
         if ended(ChallengeStatus::Valid) {
-            return if now < self.expires { AuthorizationStatus::Valid } else { AuthorizationStatus::Expired };
+            return if now < self.expires {
+                AuthorizationStatus::Valid
+            } else {
+                AuthorizationStatus::Expired
+            };
         }
         if ended(ChallengeStatus::Invalid) || now >= self.expires {
             return AuthorizationStatus::Invalid;
@@ -133,7 +135,12 @@ impl Authorization {
     ///
     /// `false` if the authorization was decided meanwhile (by another challenge, by its owner or by time): then
     /// nothing changes.
-    pub fn finish_validation(&mut self, id: &ChallengeId, outcome: ValidationOutcome, now: Timestamp) -> bool {
+    pub fn finish_validation(
+        &mut self,
+        id: &ChallengeId,
+        outcome: ValidationOutcome,
+        now: Timestamp,
+    ) -> bool {
         let undecided = self.status(now) == AuthorizationStatus::Pending;
         let Some(challenge) = self.challenges.iter_mut().find(|challenge| challenge.id == *id) else {
             return false;
@@ -152,6 +159,16 @@ impl Authorization {
             }
         }
         true
+    }
+
+    /// The work that the server owes it: challenges that began, and that somebody still waits for.
+    pub fn owed(&self, now: Timestamp) -> Vec<Work> {
+        if self.status(now) != AuthorizationStatus::Pending {
+            return Vec::new();
+        }
+        let begun =
+            self.challenges.iter().filter(|challenge| challenge.status() == ChallengeStatus::Processing);
+        begun.map(|challenge| Work::validation(self, challenge.id)).collect()
     }
 
     /// Gives it up. RFC 8555 section 7.5.2.

@@ -135,7 +135,9 @@ mod tests {
 
     #[test]
     fn text_that_is_not_128_bits_is_no_id() {
-        for text in ["", "AAAA", "AAAAAAAAAAAAAAAAAAAAA=", "AAAAAAAAAAAAAAAAAAAAAB", "AAAAAAAAAAAAAAAAAAAAAAA"] {
+        for text in
+            ["", "AAAA", "AAAAAAAAAAAAAAAAAAAAA=", "AAAAAAAAAAAAAAAAAAAAAB", "AAAAAAAAAAAAAAAAAAAAAAA"]
+        {
             assert_eq!(text.parse::<OrderId>(), Err(InvalidId), "{text:?}");
         }
     }

@@ -8,8 +8,8 @@ use coyote_protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, AuthorizationId, Cause, ChallengeId, DirectoryId, JobId, LeaseToken, OrderId, Result, Sweep,
-    SweepReport,
+    AccountId, Authorization, AuthorizationId, Cause, ChallengeId, DirectoryId, JobId, LeaseToken, Order,
+    OrderId, Result, Sweep, SweepReport,
 };
 
 /// What is to be done.
@@ -35,6 +35,23 @@ pub enum Work {
 }
 
 impl Work {
+    /// The work of validating one of an authorization's challenges.
+    pub fn validation(authorization: &Authorization, challenge: ChallengeId) -> Self {
+        Self::Validate { account: authorization.account, authorization: authorization.id, challenge }
+    }
+
+    /// The work of issuing an order's certificate.
+    pub fn issuance(order: &Order) -> Self {
+        Self::Issue { account: order.account, order: order.id }
+    }
+
+    /// Whose it is.
+    pub fn account(&self) -> &AccountId {
+        match self {
+            Self::Validate { account, .. } | Self::Issue { account, .. } => account,
+        }
+    }
+
     /// The id of the job for this work: it has the bits of what it works on, so that there is one at most.
     pub fn job(&self) -> JobId {
         match self {
@@ -105,7 +122,12 @@ impl Job {
 
     /// Whether it can be claimed: it is due, and nobody holds it.
     pub fn is_claimable(&self, now: Timestamp) -> bool {
-        self.due <= now && self.lease.is_none_or(|lease| lease.expires <= now)
+        self.claimable_from() <= now
+    }
+
+    /// From when on it can be claimed: when it is due, or when its lease ends, if that is later.
+    pub fn claimable_from(&self) -> Timestamp {
+        self.lease.map_or(self.due, |lease| lease.expires.max(self.due))
     }
 
     /// Whether this lease is still the right to settle it.

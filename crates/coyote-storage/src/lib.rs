@@ -21,7 +21,7 @@ mod authorization;
 mod cause;
 mod certificate;
 mod challenge;
-#[cfg(feature = "conformance")]
+#[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod error;
 mod id;
@@ -50,7 +50,8 @@ pub use job::{Claim, Job, JobQueue, Lease, LeaseTerms, Work};
 pub use memory::MemoryStorage;
 pub use nonce::{NonceSealer, NonceStore, OpenedNonce, SealedNonces};
 pub use order::{
-    BeginIssuance, Issuance, IssuanceBegun, IssuanceOutcome, NotAuthorized, Order, OrderPage, OrderStore, ReadyOrder,
+    BeginIssuance, Issuance, IssuanceBegun, IssuanceOutcome, NotAuthorized, Order, OrderPage, OrderStore,
+    ReadyOrder,
 };
 pub use rate_limit::{Quota, RateLimitStore, Taken};
 pub use serial::Serial;

@@ -8,7 +8,7 @@ use coyote_protocol::{AuthorizationStatus, ChallengeType, Identifier, OrderStatu
 
 use crate::{
     AccountId, AuditEvent, Authorization, AuthorizationId, Cause, Certificate, CertificateId, Conflict,
-    Lease, LeaseTerms, OrderId, Result, Serial,
+    Lease, LeaseTerms, OrderId, Result, Serial, Work,
 };
 
 /// A request for one certificate.
@@ -183,11 +183,22 @@ impl Order {
         Ok(ReadyOrder { order: self, issuance })
     }
 
+    /// Puts another serial number in the place of the one that was to be signed with.
+    pub fn replace_serial(&mut self, serial: Serial) {
+        if let Some(issuance) = &mut self.issuance {
+            issuance.serial = serial;
+        }
+    }
+
+    /// The work that the server owes it: an issuance that began and has not ended.
+    pub fn owed(&self) -> Option<Work> {
+        let under_way = self.issuance.is_some() && self.certificate.is_none() && self.error.is_none();
+        under_way.then(|| Work::issuance(self))
+    }
+
     /// Ends an issuance. `None` if the order has ended before: then nothing changes.
     pub fn finish_issuance(&mut self, outcome: &IssuanceOutcome) -> Option<AuditEvent> {
-        if self.issuance.is_none() || self.certificate.is_some() || self.error.is_some() {
-            return None;
-        }
+        self.owed()?;
         match outcome {
             IssuanceOutcome::Issued(certificate) => {
                 self.certificate = Some(certificate.id);

@@ -41,7 +41,8 @@ impl Quota {
         let used = (arrival - now_ms) * amount.max(1);
         let wanted = used + i128::from(cost) * period;
         let whole = amount * period;
-        let in_units = |units: i128| u64::try_from((units + amount.max(1) - 1) / amount.max(1)).unwrap_or(u64::MAX);
+        let in_units =
+            |units: i128| u64::try_from((units + amount.max(1) - 1) / amount.max(1)).unwrap_or(u64::MAX);
         let left = |used: i128| u32::try_from(((whole - used) / period).max(0)).unwrap_or(u32::MAX);
         if wanted > whole {
             let retry_after = if i128::from(cost) > amount { u64::MAX } else { in_units(wanted - whole) };

@@ -51,7 +51,10 @@ impl FromStr for Serial {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        if !text.bytes().all(|digit| digit.is_ascii_hexdigit()) || text.len() % 2 != 0 || text.len() > 42 {
+        if !text.bytes().all(|digit| digit.is_ascii_hexdigit())
+            || !text.len().is_multiple_of(2)
+            || text.len() > 42
+        {
             return Err(InvalidId);
         }
         let digits = text.as_bytes().chunks_exact(2);

@@ -2,10 +2,13 @@
 
 use coyote_protocol::Timestamp;
 
+use crate::{Authorization, Certificate, Order};
+
 /// How far one sweep goes.
 #[derive(Clone, Copy, Debug)]
 pub struct Sweep {
-    /// Orders without a certificate, and authorizations of no order, are removed if they expired before this.
+    /// Orders without a certificate, and authorizations of no order, are removed if they expired before this; but
+    /// no order that is `processing`, which always comes to an end first.
     pub remove_expired_before: Timestamp,
     /// Orders with a certificate are removed, together with it, if the certificate expired before this. A revoked
     /// certificate is thus never removed before it expires.
@@ -14,6 +17,21 @@ pub struct Sweep {
     pub remove_audit_before: Timestamp,
     /// How many rows of each kind one sweep touches at most.
     pub batch: u32,
+}
+
+impl Sweep {
+    /// Whether it removes this order, which has this certificate.
+    pub fn removes_order(&self, order: &Order, certificate: Option<&Certificate>) -> bool {
+        match certificate {
+            Some(certificate) => certificate.not_after < self.remove_issued_before,
+            None => order.owed().is_none() && order.expires < self.remove_expired_before,
+        }
+    }
+
+    /// Whether it removes this authorization, which no order has any more.
+    pub fn removes_authorization(&self, authorization: &Authorization) -> bool {
+        authorization.expires < self.remove_expired_before
+    }
 }
 
 /// What a sweep did.

@@ -1,0 +1,2 @@
+//! The promises of the storage traits, as tests for any backend.
+pub use crate::memory::PlantedFault;

@@ -1,0 +1,148 @@
+//! Everything in memory: the specification of storage, in code, and what the other backends are compared with.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use coyote_jose::Thumbprint;
+use coyote_protocol::Timestamp;
+
+use crate::{
+    Account, AccountId, AuditEvent, AuditRecord, Authorization, AuthorizationId, Cause, Certificate,
+    CertificateId, DirectoryId, Job, JobId, Lease, Order, OrderId, Result, SealedNonces, Serial,
+    StorageError,
+};
+
+mod account;
+mod audit;
+mod authorization;
+mod certificate;
+mod fault;
+mod job;
+mod nonce;
+mod order;
+mod rate_limit;
+mod sweep;
+
+#[cfg(any(test, feature = "conformance"))]
+pub use fault::PlantedFault;
+
+/// Storage that forgets everything when it is dropped: for tests, demonstrations, and as the specification.
+///
+/// One lock over plain maps. Each operation looks at everything that can forbid it before it changes anything.
+#[derive(Default)]
+pub struct MemoryStorage {
+    state: Mutex<State>,
+    nonces: OnceLock<SealedNonces>,
+    arrivals: Mutex<HashMap<String, Timestamp>>,
+}
+
+/// The tables.
+#[derive(Clone, Debug, Default)]
+struct State {
+    accounts: BTreeMap<AccountId, Account>,
+    keys: BTreeMap<(DirectoryId, Thumbprint), AccountId>,
+    orders: BTreeMap<OrderId, StoredOrder>,
+    authorizations: BTreeMap<AuthorizationId, Authorization>,
+    certificates: BTreeMap<CertificateId, Certificate>,
+    certificate_serials: BTreeMap<Serial, CertificateId>,
+    serials: BTreeMap<Serial, OrderId>,
+    jobs: BTreeMap<JobId, Job>,
+    audit: Vec<AuditRecord>,
+    #[cfg(any(test, feature = "conformance"))]
+    fault: Option<PlantedFault>,
+}
+
+/// An order without its authorizations, which orders may share, and their ids.
+#[derive(Clone, Debug)]
+struct StoredOrder {
+    order: Order,
+    authorizations: Vec<AuthorizationId>,
+}
+
+impl MemoryStorage {
+    /// Storage in which there is nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads the tables.
+    fn read<T>(&self, body: impl FnOnce(&State) -> T) -> T {
+        body(&self.lock())
+    }
+
+    /// Changes the tables. A body that fails must not have changed anything.
+    fn write<T>(&self, body: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
+        let mut state = self.lock();
+        #[cfg(any(test, feature = "conformance"))]
+        if state.fault == Some(PlantedFault::NoGuard) {
+            drop(state);
+            return self.write_without_guard(body);
+        }
+        body(&mut state)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn account(&self, id: &AccountId) -> Result<&Account> {
+        self.accounts.get(id).ok_or(StorageError::NotFound)
+    }
+
+    /// The order with its authorizations, as they are now.
+    fn order(&self, account: &AccountId, id: &OrderId) -> Result<Order> {
+        let stored = self.orders.get(id).ok_or(StorageError::NotFound)?;
+        self.require_owner(&stored.order.account, account)?;
+        self.join(stored)
+    }
+
+    fn join(&self, stored: &StoredOrder) -> Result<Order> {
+        let held = stored.authorizations.iter().map(|id| self.authorizations.get(id).cloned());
+        let authorizations = held.collect::<Option<Vec<_>>>();
+        let mut order = stored.order.clone();
+        order.authorizations =
+            authorizations.ok_or_else(|| corrupt("an authorization of an order is missing"))?;
+        order.arrange();
+        Ok(order)
+    }
+
+    /// Stores what is the order's own of an order that is there already.
+    fn save_order(&mut self, mut order: Order) -> Result<Order> {
+        let stored = self.orders.get_mut(&order.id).ok_or(StorageError::NotFound)?;
+        let authorizations = std::mem::take(&mut order.authorizations);
+        stored.order = order.clone();
+        order.authorizations = authorizations;
+        Ok(order)
+    }
+
+    fn authorization(&self, account: &AccountId, id: &AuthorizationId) -> Result<Authorization> {
+        let authorization = self.authorizations.get(id).ok_or(StorageError::NotFound)?;
+        self.require_owner(&authorization.account, account)?;
+        Ok(authorization.clone())
+    }
+
+    fn save_authorization(&mut self, authorization: Authorization) -> Authorization {
+        self.authorizations.insert(authorization.id, authorization.clone());
+        authorization
+    }
+
+    /// The job that this lease is on, if the lease is still the right to settle it.
+    fn leased_job(&self, lease: &Lease, cause: &Cause) -> Result<Job> {
+        let job = self.jobs.get(&lease.job).ok_or(StorageError::LeaseLost)?;
+        self.require_held(job, lease, cause)?;
+        Ok(job.clone())
+    }
+
+    fn record(&mut self, event: AuditEvent, cause: &Cause) {
+        self.audit.push(AuditRecord::new(event, cause));
+    }
+}
+
+fn corrupt(what: &str) -> StorageError {
+    StorageError::Corrupt { what: what.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;
