@@ -3,6 +3,7 @@
 pub(crate) mod ec;
 pub(crate) mod okp;
 pub(crate) mod rsa;
+mod weak_rsa;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -215,6 +216,3 @@ impl<'a> Parameters<'a> {
         base64url::decode(&text).map_err(|_| Error::Malformed("a parameter of the jwk is not base64url"))
     }
 }
-
-#[cfg(test)]
-mod tests;

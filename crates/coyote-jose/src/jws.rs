@@ -67,6 +67,7 @@ impl Jws {
     /// # Errors
     ///
     /// [`Error::BadSignature`] if it was not; also for a JWS that did not come from [`Jws::parse_mac`].
+    /// [`Error::BadKey`] if the secret is empty.
     pub fn verify_mac(self, secret: &[u8]) -> Result<Vec<u8>, Error> {
         let algorithm = self.header.algorithm;
         if !algorithm.is_mac()

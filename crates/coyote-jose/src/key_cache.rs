@@ -72,3 +72,54 @@ impl Generations {
         self.young.insert(thumbprint, key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algorithm::Algorithm;
+    use crate::signing_key::SigningKey;
+
+    fn jwk() -> Jwk {
+        SigningKey::generate(Algorithm::ES256).unwrap().jwk().clone()
+    }
+
+    #[test]
+    fn what_is_used_all_the_time_stays_and_the_rest_is_bounded() {
+        let cache = KeyCache::new(4);
+        let favourite = jwk();
+        let ready = cache.verifying_key(&favourite).unwrap();
+
+        for _ in 0..12 {
+            cache.verifying_key(&jwk()).unwrap();
+            let again = cache.verifying_key(&favourite).unwrap();
+            assert!(Arc::ptr_eq(&ready, &again), "the favourite is made once");
+        }
+
+        let generations = cache.lock();
+        let kept = generations.young.len() + generations.old.len();
+        assert!(kept <= 4, "at most 4 keys, but there are {kept}");
+    }
+
+    #[test]
+    fn without_room_every_key_is_made_again() {
+        let (cache, jwk) = (KeyCache::new(0), jwk());
+
+        let first = cache.verifying_key(&jwk).unwrap();
+        let second = cache.verifying_key(&jwk).unwrap();
+
+        assert!(!Arc::ptr_eq(&first, &second));
+        assert_eq!(first.jwk(), second.jwk());
+    }
+
+    #[test]
+    fn a_bad_key_is_an_error_each_time() {
+        let cache = KeyCache::new(4);
+        let zero = "A".repeat(43);
+        let off_curve = format!(r#"{{"kty":"EC","crv":"P-256","x":"{zero}","y":"{zero}"}}"#);
+        let off_curve = Jwk::parse(&off_curve).unwrap();
+
+        for _ in 0..2 {
+            assert!(matches!(cache.verifying_key(&off_curve), Err(Error::BadKey(_))));
+        }
+    }
+}

@@ -34,7 +34,8 @@ pub fn sign(
 ///
 /// # Errors
 ///
-/// [`Error::UnsupportedAlgorithm`] if the algorithm is not a MAC; [`Error::Crypto`] if OpenSSL fails.
+/// [`Error::UnsupportedAlgorithm`] if the algorithm is not a MAC; [`Error::BadKey`] if the secret is empty;
+/// [`Error::Crypto`] if OpenSSL fails.
 pub fn sign_mac(
     algorithm: Algorithm,
     secret: &[u8],
@@ -46,7 +47,7 @@ pub fn sign_mac(
         return Err(Error::unsupported(algorithm.name()));
     }
     let header = Protected { alg: algorithm.name(), jwk: None, kid: Some(kid), nonce: None, url };
-    flattened(&header, payload, |input| Ok(mac::compute(algorithm, secret, input)?))
+    flattened(&header, payload, |input| mac::compute(algorithm, secret, input))
 }
 
 #[derive(Serialize)]

@@ -1,11 +1,10 @@
 //! RSA keys. RFC 7518 section 6.3.
 
 use openssl::bn::BigNum;
-use openssl::error::ErrorStack;
 use openssl::pkey::{HasPublic, PKey, Public};
 use openssl::rsa::{Rsa, RsaRef};
 
-use super::{JwkParameters, Parameters};
+use super::{JwkParameters, Parameters, weak_rsa};
 use crate::error::Error;
 
 /// 2048 bits, which RFC 7518 section 3.3 asks for at least, in bytes.
@@ -23,8 +22,11 @@ pub(super) fn from_public_key<T: HasPublic>(key: &RsaRef<T>) -> Result<JwkParame
     new(key.n().to_vec(), key.e().to_vec())
 }
 
-pub(crate) fn public_key(n: &[u8], e: &[u8]) -> Result<PKey<Public>, ErrorStack> {
-    PKey::from_rsa(Rsa::from_public_components(BigNum::from_slice(n)?, BigNum::from_slice(e)?)?)
+/// The OpenSSL key, unless its modulus is easy to factor.
+pub(crate) fn public_key(n: &[u8], e: &[u8]) -> Result<PKey<Public>, Error> {
+    let n = BigNum::from_slice(n)?;
+    weak_rsa::check(&n)?;
+    Ok(PKey::from_rsa(Rsa::from_public_components(n, BigNum::from_slice(e)?)?)?)
 }
 
 fn new(n: Vec<u8>, e: Vec<u8>) -> Result<JwkParameters, Error> {
