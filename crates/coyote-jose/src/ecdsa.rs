@@ -1,4 +1,4 @@
-//! ECDSA signatures as JWS writes them: r and s, each as long as the field, nothing else. RFC 7518 section 3.4.
+//! ECDSA signatures as JWS writes them: r and s, each as long as the field. RFC 7518 section 3.4.
 
 use openssl::bn::BigNum;
 use openssl::ec::EcKeyRef;

@@ -26,8 +26,8 @@ impl Jws {
     ///
     /// [`Error::Malformed`] for anything but exactly the members `protected`, `payload` and `signature`, all
     /// base64url, with a header as [`Header`] describes it; [`Error::UnsupportedAlgorithm`] for `none`, MACs
-    /// and whatever is not in [`Algorithm::SIGNATURES`](crate::Algorithm::SIGNATURES); [`Error::BadKey`] for a
-    /// `jwk` that is well-formed, but not a key that is taken here.
+    /// and whatever is not in [`Algorithm::SIGNATURES`](crate::Algorithm::SIGNATURES); [`Error::BadKey`]
+    /// for a `jwk` that is well-formed, but not a key that is taken here.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         Self::parse_accepting(body, Accepted::Signatures)
     }

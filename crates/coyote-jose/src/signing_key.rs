@@ -8,7 +8,7 @@ use openssl::sign::{RsaPssSaltlen, Signer};
 use crate::algorithm::Algorithm;
 use crate::ecdsa;
 use crate::error::Error;
-use crate::jwk::{EcCurve, Jwk};
+use crate::jwk::{EcCurve, Jwk, JwkParameters};
 
 /// A private key and the algorithm it signs with: a client's side of things.
 pub struct SigningKey {
@@ -50,7 +50,7 @@ impl SigningKey {
             return Err(Error::BadKey("the key is not one for the algorithm"));
         }
         let ec = match jwk.parameters() {
-            crate::JwkParameters::Ec { curve, .. } => Some((*curve, key.ec_key()?)),
+            JwkParameters::Ec { curve, .. } => Some((*curve, key.ec_key()?)),
             _ => None,
         };
         Ok(Self { algorithm, jwk, key, ec })

@@ -168,6 +168,14 @@ mod tests {
         assert!(complaint(&(&p * &p)).contains("close"), "a square");
     }
 
+    #[test]
+    fn close_factors_are_found_in_many_rounds_but_not_in_any_number() {
+        for (p, q, close) in [(1_000_003, 1_020_001, true), (1_000_003, 1_040_001, false)] {
+            let n = &BigNum::from_u32(p).unwrap() * &BigNum::from_u32(q).unwrap();
+            assert_eq!(has_close_factors(&n).unwrap(), close, "{p} times {q}");
+        }
+    }
+
     /// No key, but a number of which the published test says what it says of the generator's.
     #[test]
     fn the_flawed_generator_is_recognized() {

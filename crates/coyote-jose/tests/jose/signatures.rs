@@ -5,6 +5,9 @@ use coyote_jose::{
 };
 use openssl::ecdsa::EcdsaSig;
 use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
+use openssl::rsa::Padding;
+use openssl::sign::{RsaPssSaltlen, Signer};
 
 use crate::{
     Accepted, Answer, BadKey, BadSignature, Malformed, UnsupportedAlgorithm, answer, envelope, header, key,
@@ -65,6 +68,23 @@ fn rsa_signatures_are_as_long_as_the_modulus() {
         refuses(&key, algorithm, "J49 zeros", &[0; 256]);
         refuses(&key, algorithm, "J49 beyond the modulus", &[0xff; 256]);
         refuses(&key, algorithm, "nothing", &[]);
+    }
+}
+
+/// RFC 7518 section 3.5: as many bytes as the hash has.
+#[test]
+fn the_salt_of_pss_has_a_fixed_length() {
+    let signer = SigningKey::generate(Algorithm::PS256).unwrap();
+    for (length, accepted) in [(32, true), (0, false), (20, false), (222, false)] {
+        let mut pss = Signer::new(MessageDigest::sha256(), signer.private_key()).unwrap();
+        pss.set_rsa_padding(Padding::PKCS1_PSS).unwrap();
+        pss.set_rsa_pss_saltlen(RsaPssSaltlen::custom(length)).unwrap();
+        let signature = pss.sign_oneshot_to_vec(MESSAGE).unwrap();
+        assert_eq!(
+            verifying(&signer).verify(Algorithm::PS256, MESSAGE, &signature),
+            accepted,
+            "{length} bytes"
+        );
     }
 }
 
