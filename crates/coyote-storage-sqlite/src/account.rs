@@ -1,0 +1,157 @@
+//! Accounts. RFC 8555 sections 7.1.2 and 7.3.
+
+use async_trait::async_trait;
+use coyote_jose::{Jwk, Thumbprint};
+use coyote_storage::{
+    Account, AccountChange, AccountId, AccountStore, AuditEvent, Cause, Conflict, Creation, DirectoryId,
+    ExternalAccount, Result, StorageError,
+};
+use diesel::{prelude::*, sqlite::Sqlite};
+
+use crate::{
+    SqliteStorage, audit,
+    column::{Bits, Json, Millis, Printed},
+    error::{Failure, guarded, taken},
+    schema::accounts,
+};
+
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = accounts, check_for_backend(Sqlite))]
+#[diesel(treat_none_as_default_value = false, treat_none_as_null = true)]
+struct AccountRow {
+    id: Bits<AccountId>,
+    directory: String,
+    thumbprint: Printed<Thumbprint>,
+    key: Json<Jwk>,
+    contact: Json<Vec<String>>,
+    terms_agreed: Option<Millis>,
+    external_account: Option<Json<ExternalAccount>>,
+    created: Millis,
+    deactivated: Option<Millis>,
+    revoked: Option<Millis>,
+}
+
+impl From<AccountRow> for Account {
+    fn from(row: AccountRow) -> Self {
+        Self {
+            id: row.id.0,
+            directory: DirectoryId::new(row.directory),
+            key: row.key.0,
+            contact: row.contact.0,
+            terms_of_service_agreed: row.terms_agreed.map(|at| at.0),
+            external_account: row.external_account.map(|account| account.0),
+            created: row.created.0,
+            deactivated: row.deactivated.map(|at| at.0),
+            revoked: row.revoked.map(|at| at.0),
+        }
+    }
+}
+
+impl From<&Account> for AccountRow {
+    fn from(account: &Account) -> Self {
+        Self {
+            id: Bits(account.id),
+            directory: account.directory.as_str().to_owned(),
+            thumbprint: Printed(account.key.thumbprint()),
+            key: Json(account.key.clone()),
+            contact: Json(account.contact.clone()),
+            terms_agreed: account.terms_of_service_agreed.map(Millis),
+            external_account: account.external_account.clone().map(Json),
+            created: Millis(account.created),
+            deactivated: account.deactivated.map(Millis),
+            revoked: account.revoked.map(Millis),
+        }
+    }
+}
+
+/// The account with this id, in whatever directory.
+pub(crate) fn load(connection: &mut SqliteConnection, id: &AccountId) -> Result<Account, Failure> {
+    let query = accounts::table.find(Bits(*id)).select(AccountRow::as_select());
+    let row = query.first(connection).optional()?;
+    row.map(Account::from).ok_or(StorageError::NotFound.into())
+}
+
+fn load_by_key(
+    connection: &mut SqliteConnection,
+    directory: &DirectoryId,
+    key: Thumbprint,
+) -> Result<Option<Account>, Failure> {
+    let with_key = accounts::directory.eq(directory.as_str()).and(accounts::thumbprint.eq(Printed(key)));
+    let query = accounts::table.filter(with_key).select(AccountRow::as_select());
+    Ok(query.first(connection).optional()?.map(Account::from))
+}
+
+/// Saves an account that was valid and had this key.
+fn save(connection: &mut SqliteConnection, account: &Account, key: Thumbprint) -> Result<(), Failure> {
+    let as_loaded = accounts::thumbprint
+        .eq(Printed(key))
+        .and(accounts::deactivated.is_null())
+        .and(accounts::revoked.is_null());
+    let row = accounts::table.find(Bits(account.id)).filter(as_loaded);
+    let saved = diesel::update(row).set(AccountRow::from(account)).execute(connection)?;
+    guarded(saved, Conflict::AccountNotValid)
+}
+
+#[async_trait]
+impl AccountStore for SqliteStorage {
+    async fn create_account(&self, account: Account, cause: &Cause) -> Result<Creation> {
+        let cause = cause.clone();
+        self.write("creating an account", move |connection| {
+            let key = account.key.thumbprint();
+            if let Some(existing) = load_by_key(connection, &account.directory, key)? {
+                return Ok(Creation::Existing(existing));
+            }
+            let new = diesel::insert_into(accounts::table).values(AccountRow::from(&account));
+            new.execute(connection).map_err(taken(Conflict::IdInUse))?;
+            audit::record(connection, AuditEvent::AccountCreated { account: account.id, key }, &cause)?;
+            Ok(Creation::Created(account))
+        })
+        .await
+    }
+
+    async fn account(&self, directory: &DirectoryId, id: &AccountId) -> Result<Account> {
+        self.look_up("loading an account", |connection| {
+            let account = load(connection, id)?;
+            if account.directory == *directory { Ok(account) } else { Err(StorageError::NotFound.into()) }
+        })
+    }
+
+    async fn account_by_key(&self, directory: &DirectoryId, key: &Thumbprint) -> Result<Account> {
+        self.look_up("looking for a key's account", |connection| {
+            load_by_key(connection, directory, *key)?.ok_or(StorageError::NotFound.into())
+        })
+    }
+
+    async fn update_account(&self, id: &AccountId, change: AccountChange, cause: &Cause) -> Result<Account> {
+        let (id, cause) = (*id, cause.clone());
+        self.write("changing an account", move |connection| {
+            let mut account = load(connection, &id)?;
+            let event = account.update(change, cause.now)?;
+            save(connection, &account, account.key.thumbprint())?;
+            audit::record(connection, event, &cause)?;
+            Ok(account)
+        })
+        .await
+    }
+
+    async fn change_account_key(
+        &self,
+        id: &AccountId,
+        old: &Thumbprint,
+        new: Jwk,
+        cause: &Cause,
+    ) -> Result<Account> {
+        let (id, old, cause) = (*id, *old, cause.clone());
+        self.write("changing an account's key", move |connection| {
+            let mut account = load(connection, &id)?;
+            let event = account.change_key(&old, new)?;
+            if let Some(holder) = load_by_key(connection, &account.directory, account.key.thumbprint())? {
+                return Err(Conflict::KeyInUse(holder.id).into());
+            }
+            save(connection, &account, old)?;
+            audit::record(connection, event, &cause)?;
+            Ok(account)
+        })
+        .await
+    }
+}

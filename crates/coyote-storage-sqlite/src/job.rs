@@ -1,0 +1,174 @@
+//! Work that survives a crash, and the right to finish it.
+
+use async_trait::async_trait;
+use coyote_protocol::Timestamp;
+use coyote_storage::{
+    Cause, Claim, DirectoryId, Job, JobId, JobQueue, Lease, LeaseTerms, LeaseToken, Result, StorageError,
+    Sweep, SweepReport, Work,
+};
+use diesel::{dsl, prelude::*, sqlite::Sqlite};
+
+use crate::{
+    SqliteStorage,
+    column::{Bits, Count, Json, Millis},
+    error::{Failure, guarded},
+    schema::jobs,
+    sweep,
+};
+
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = jobs, check_for_backend(Sqlite))]
+#[diesel(treat_none_as_default_value = false, treat_none_as_null = true)]
+struct JobRow {
+    id: Bits<JobId>,
+    directory: String,
+    work: Json<Work>,
+    due: Millis,
+    attempts: Count,
+    lease_token: Option<Bits<LeaseToken>>,
+    lease_expires: Option<Millis>,
+}
+
+impl From<JobRow> for Job {
+    fn from(row: JobRow) -> Self {
+        let lease = row.lease_token.zip(row.lease_expires);
+        Self {
+            id: row.id.0,
+            directory: DirectoryId::new(row.directory),
+            work: row.work.0,
+            due: row.due.0,
+            attempts: row.attempts.0,
+            lease: lease.map(|(token, expires)| LeaseTerms { token: token.0, expires: expires.0 }),
+        }
+    }
+}
+
+impl From<Job> for JobRow {
+    fn from(job: Job) -> Self {
+        Self {
+            id: Bits(job.id),
+            directory: job.directory.as_str().to_owned(),
+            work: Json(job.work),
+            due: Millis(job.due),
+            attempts: Count(job.attempts),
+            lease_token: job.lease.map(|lease| Bits(lease.token)),
+            lease_expires: job.lease.map(|lease| Millis(lease.expires)),
+        }
+    }
+}
+
+/// Stores new work, in the transaction that made it due.
+pub(crate) fn insert(connection: &mut SqliteConnection, job: Job) -> Result<(), Failure> {
+    diesel::replace_into(jobs::table).values(JobRow::from(job)).execute(connection)?;
+    Ok(())
+}
+
+pub(crate) fn find(connection: &mut SqliteConnection, id: &JobId) -> Result<Option<Job>, Failure> {
+    let row = jobs::table.find(Bits(*id)).select(JobRow::as_select()).first(connection).optional()?;
+    Ok(row.map(Job::from))
+}
+
+/// The job, if the lease is still the right to settle it.
+pub(crate) fn held(connection: &mut SqliteConnection, lease: &Lease, now: Timestamp) -> Result<Job, Failure> {
+    let job = find(connection, &lease.job)?.filter(|job| job.is_held_by(lease, now));
+    job.ok_or(StorageError::LeaseLost.into())
+}
+
+/// Ends the job that the lease is on, and answers what it was.
+pub(crate) fn end(connection: &mut SqliteConnection, lease: &Lease, now: Timestamp) -> Result<Job, Failure> {
+    let ended = diesel::delete(jobs::table.find(Bits(lease.job)).filter(still_held(lease, now)));
+    let ended = ended.returning(JobRow::as_returning()).get_result(connection).optional()?;
+    let ended = ended.map(Job::from).filter(|job| job.is_held_by(lease, now));
+    ended.ok_or(StorageError::LeaseLost.into())
+}
+
+/// Saves a job that this lease was on.
+pub(crate) fn save_held(
+    connection: &mut SqliteConnection,
+    job: Job,
+    lease: &Lease,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let row = jobs::table.find(Bits(lease.job)).filter(still_held(lease, now));
+    let saved = diesel::update(row).set(JobRow::from(job)).execute(connection)?;
+    guarded(saved, StorageError::LeaseLost)
+}
+
+#[dsl::auto_type(no_type_alias)]
+fn still_held(lease: &Lease, now: Timestamp) -> _ {
+    let token: Bits<LeaseToken> = Bits(lease.terms.token);
+    let now: Millis = Millis(now);
+    jobs::lease_token.eq(token).and(jobs::lease_expires.gt(now))
+}
+
+pub(crate) fn remove(connection: &mut SqliteConnection, id: JobId) -> Result<(), Failure> {
+    diesel::delete(jobs::table.find(Bits(id))).execute(connection)?;
+    Ok(())
+}
+
+/// The jobs that can be claimed, those due longest first.
+fn claimable(connection: &mut SqliteConnection, claim: &Claim, now: Timestamp) -> Result<Vec<Job>, Failure> {
+    // Two queries, so that each reads the front of its own index.
+    let due = jobs::table
+        .filter(jobs::directory.eq(claim.directory.as_str()))
+        .filter(jobs::due.le(Millis(now)))
+        .order((jobs::due, jobs::id))
+        .limit(claim.limit.into())
+        .select(JobRow::as_select());
+    let waiting = due.filter(jobs::lease_expires.is_null()).load(connection)?;
+    let abandoned = due.filter(jobs::lease_expires.le(Millis(now))).load(connection)?;
+    let mut claimable: Vec<Job> = waiting.into_iter().chain(abandoned).map(Job::from).collect();
+    claimable.retain(|job| job.is_claimable(now));
+    claimable.sort_by_key(|job| (job.due, job.id));
+    claimable.truncate(claim.limit as usize);
+    Ok(claimable)
+}
+
+/// Saves a job that could be claimed, and has been.
+fn save_claimed(connection: &mut SqliteConnection, job: Job, now: Timestamp) -> Result<bool, Failure> {
+    let free = jobs::lease_expires.is_null().or(jobs::lease_expires.le(Millis(now)));
+    let row = jobs::table.find(Bits(job.id)).filter(free);
+    Ok(diesel::update(row).set(JobRow::from(job)).execute(connection)? == 1)
+}
+
+#[async_trait]
+impl JobQueue for SqliteStorage {
+    async fn claim_jobs(&self, claim: &Claim, cause: &Cause) -> Result<Vec<Lease>> {
+        let (claim, now) = (claim.clone(), cause.now);
+        self.write("claiming jobs", move |connection| {
+            let mut leases = Vec::new();
+            for mut job in claimable(connection, &claim, now)? {
+                let lease = job.claim(claim.terms);
+                if save_claimed(connection, job, now)? {
+                    leases.push(lease);
+                }
+            }
+            Ok(leases)
+        })
+        .await
+    }
+
+    async fn release_job(&self, lease: Lease, due: Timestamp, cause: &Cause) -> Result<()> {
+        let now = cause.now;
+        self.write("releasing a job", move |connection| {
+            let mut job = held(connection, &lease, now)?;
+            job.release(due);
+            save_held(connection, job, &lease, now)
+        })
+        .await
+    }
+
+    async fn next_due(&self, directory: &DirectoryId) -> Result<Option<Timestamp>> {
+        self.look_up_together("looking for the next job", |connection| {
+            let own = jobs::table.filter(jobs::directory.eq(directory.as_str())).select(JobRow::as_select());
+            let waiting = own.filter(jobs::lease_expires.is_null()).order(jobs::due).first(connection);
+            let leased = own.filter(jobs::lease_expires.is_not_null()).load(connection)?;
+            let all = waiting.optional()?.into_iter().chain(leased).map(Job::from);
+            Ok(all.map(|job| job.claimable_from()).min())
+        })
+    }
+
+    async fn sweep(&self, sweep: &Sweep, cause: &Cause) -> Result<SweepReport> {
+        sweep::run(self, *sweep, cause.now).await
+    }
+}

@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+mod account;
+mod audit;
+mod authorization;
+mod certificate;
+mod column;
+mod error;
+mod job;
+mod nonce;
+mod open;
+mod order;
+mod rate_limit;
+mod readers;
+mod schema;
+mod storage;
+mod sweep;
+mod writer;
+
+pub use open::{Durability, OpenError, SqliteOptions};
+pub use storage::SqliteStorage;

@@ -1,0 +1,240 @@
+//! Opening the file: who may read it, how SQLite treats it, and whether it is ours.
+
+use std::{
+    fs::OpenOptions,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use coyote_storage::BoxError;
+use diesel::{
+    connection::SimpleConnection,
+    migration::{MigrationSource, MigrationVersion},
+    prelude::*,
+    sql_query,
+    sql_types::BigInt,
+    sqlite::Sqlite,
+};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+
+/// Marks a file as ours: "coyo", in the header that `file` looks at.
+const APPLICATION_ID: i64 = 0x636f_796f;
+
+/// How long a reader waits for another process that recovers or closes the database; a look-up blocks its thread.
+const READER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How the database is kept.
+#[derive(Clone, Debug)]
+pub struct SqliteOptions {
+    /// What an answered write survives.
+    pub durability: Durability,
+    /// How long a write waits for another process that writes to the same file.
+    pub busy_timeout: Duration,
+    /// How many writes can wait for the writer; one more is answered
+    /// [`Unavailable`](coyote_storage::StorageError::Unavailable).
+    pub waiting_writes: usize,
+    /// How many connections for reading are kept open. Half of them at most read long lists at a time.
+    pub readers: usize,
+    /// How long a nonce is good.
+    pub nonce_lifetime: Duration,
+}
+
+/// What an answered write survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of the process, of the system and of the power. The default, and what a CA needs: a serial number that
+    /// was signed with must stay on record.
+    #[default]
+    Full,
+    /// The end of the process. If the power fails, the latest writes may be lost; the file stays sound.
+    Process,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Full,
+            busy_timeout: Duration::from_secs(5),
+            waiting_writes: 4096,
+            readers: 16,
+            nonce_lifetime: Duration::from_secs(60 * 60),
+        }
+    }
+}
+
+/// Why a database could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The file cannot be opened or made.
+    #[error("the file {} cannot be opened", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// SQLite does not take it: no database, damaged, or held by another process.
+    #[error("the database {} cannot be opened", path.display())]
+    Database {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+    /// It is an SQLite database, but another program's.
+    #[error("{} is not a coyote database", path.display())]
+    NotOurs {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A later version of coyote has used it, and this one would not know what it means.
+    #[error("{} has schema version {found}, which this version of coyote does not know", path.display())]
+    Newer {
+        /// Which.
+        path: PathBuf,
+        /// The version of its schema.
+        found: String,
+    },
+    /// The file's path is not UTF-8, which SQLite needs it to be.
+    #[error("the path {} is not UTF-8", path.display())]
+    Path {
+        /// Which.
+        path: PathBuf,
+    },
+}
+
+/// Opens connections to one file.
+#[derive(Clone, Debug)]
+pub(crate) struct Opener {
+    path: PathBuf,
+    url: String,
+    durability: Durability,
+    busy_timeout: Duration,
+}
+
+impl Opener {
+    pub(crate) fn new(path: &Path, options: &SqliteOptions) -> Result<Self, OpenError> {
+        let text = path.to_str().ok_or_else(|| OpenError::Path { path: path.to_owned() })?;
+        let SqliteOptions { durability, busy_timeout, .. } = *options;
+        Ok(Self { path: path.to_owned(), url: url(text), durability, busy_timeout })
+    }
+
+    /// The connection that writes, to a file that exists then, is ours, and has this version's schema.
+    pub(crate) fn writer(&self) -> Result<SqliteConnection, OpenError> {
+        self.create()?;
+        let synchronous = match self.durability {
+            Durability::Full => "FULL",
+            Durability::Process => "NORMAL",
+        };
+        let mut connection = self.connect("rw", self.busy_timeout)?;
+        self.require_ours(&mut connection)?;
+        let pragmas = format!(
+            "PRAGMA journal_mode = WAL;
+             PRAGMA synchronous = {synchronous};
+             PRAGMA foreign_keys = ON;
+             PRAGMA journal_size_limit = 67108864;
+             PRAGMA cache_size = -16384;"
+        );
+        connection.batch_execute(&pragmas).map_err(|error| self.refused(error))?;
+        self.migrate(&mut connection)?;
+        Ok(connection)
+    }
+
+    /// A connection that reads.
+    pub(crate) fn reader(&self) -> Result<SqliteConnection, OpenError> {
+        self.connect("ro", self.busy_timeout.min(READER_PATIENCE))
+    }
+
+    /// Does what is left to do before the database is open.
+    pub(crate) fn prepare<T>(&self, step: impl FnOnce() -> Result<T, BoxError>) -> Result<T, OpenError> {
+        step().map_err(|error| self.refused(error))
+    }
+
+    /// Makes the file if there is none, for its owner's eyes only. SQLite gives its companions (-wal, -shm) the same
+    /// permissions.
+    fn create(&self) -> Result<(), OpenError> {
+        let mut options = OpenOptions::new();
+        options.create(true).append(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let made = options.open(&self.path);
+        made.map(drop).map_err(|source| OpenError::File { path: self.path.clone(), source })
+    }
+
+    fn connect(&self, mode: &str, busy_timeout: Duration) -> Result<SqliteConnection, OpenError> {
+        let url = format!("{}?mode={mode}", self.url);
+        let mut connection = SqliteConnection::establish(&url).map_err(|error| self.refused(error))?;
+        let pragmas = format!(
+            "PRAGMA busy_timeout = {}; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;",
+            busy_timeout.as_millis()
+        );
+        connection.batch_execute(&pragmas).map_err(|error| self.refused(error))?;
+        Ok(connection)
+    }
+
+    fn require_ours(&self, connection: &mut SqliteConnection) -> Result<(), OpenError> {
+        #[derive(QueryableByName)]
+        struct Header {
+            #[diesel(sql_type = BigInt)]
+            application: i64,
+            #[diesel(sql_type = BigInt)]
+            objects: i64,
+        }
+        let query = "SELECT application_id AS application, (SELECT count(*) FROM sqlite_schema) AS objects
+                     FROM pragma_application_id";
+        let header: Header = sql_query(query).get_result(connection).map_err(|error| self.refused(error))?;
+        let ours = header.application == APPLICATION_ID;
+        let empty = header.application == 0 && header.objects == 0;
+        if ours || empty { Ok(()) } else { Err(OpenError::NotOurs { path: self.path.clone() }) }
+    }
+
+    /// Brings the schema up to date.
+    fn migrate(&self, connection: &mut SqliteConnection) -> Result<(), OpenError> {
+        // One transaction that starts by taking the write lock, so that of two processes one waits for the other.
+        let unknown = connection.immediate_transaction(migrate).map_err(|error| self.refused(error))?;
+        match unknown {
+            Some(found) => Err(OpenError::Newer { path: self.path.clone(), found }),
+            None => Ok(()),
+        }
+    }
+
+    fn refused(&self, source: impl Into<BoxError>) -> OpenError {
+        OpenError::Database { path: self.path.clone(), source: source.into() }
+    }
+}
+
+/// The path as a `file:` URL, which is how SQLite is told not to make the file.
+fn url(path: &str) -> String {
+    let mut url = String::from("file:");
+    for character in path.chars() {
+        match character {
+            '%' => url.push_str("%25"),
+            '?' => url.push_str("%3f"),
+            '#' => url.push_str("%23"),
+            other => url.push(other),
+        }
+    }
+    url
+}
+
+/// Runs the migrations that have not been run, or answers one that was run and is unknown.
+fn migrate(connection: &mut SqliteConnection) -> Result<Option<String>, BoxError> {
+    let migrations = MigrationSource::<Sqlite>::migrations(&MIGRATIONS)?;
+    let known = |version: &MigrationVersion<'_>| {
+        migrations.iter().any(|migration| migration.name().version() == *version)
+    };
+    let applied = connection.applied_migrations()?;
+    if let Some(unknown) = applied.iter().find(|version| !known(version)) {
+        return Ok(Some(unknown.to_string()));
+    }
+    if !connection.run_pending_migrations(MIGRATIONS)?.is_empty() {
+        connection.batch_execute(&format!("PRAGMA application_id = {APPLICATION_ID}"))?;
+    }
+    Ok(None)
+}

@@ -1,0 +1,267 @@
+//! Orders. RFC 8555 sections 7.1.3 and 7.4.
+
+use async_trait::async_trait;
+use coyote_protocol::{Identifier, Problem, Timestamp};
+use coyote_storage::{
+    AccountId, Authorization, AuthorizationId, BeginIssuance, Cause, CertificateId, Conflict, Issuance,
+    IssuanceBegun, IssuanceOutcome, Job, Lease, Order, OrderId, OrderPage, OrderStore, Result, Serial,
+    StorageError, Work,
+};
+use diesel::{dsl, prelude::*, sqlite::Sqlite};
+
+use crate::{
+    SqliteStorage, account, audit,
+    authorization::{self, AuthorizationRow},
+    certificate,
+    column::{Bits, Json, Millis, Printed},
+    error::{Failure, guarded, taken},
+    job,
+    schema::{authorizations, order_authorizations, orders},
+};
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = orders, check_for_backend(Sqlite), treat_none_as_default_value = false)]
+pub(crate) struct OrderRow {
+    id: Bits<OrderId>,
+    account_id: Bits<AccountId>,
+    identifiers: Json<Vec<Identifier>>,
+    profile: Option<String>,
+    not_before: Option<Millis>,
+    not_after: Option<Millis>,
+    created: Millis,
+    expires: Millis,
+    csr: Option<Vec<u8>>,
+    serial: Option<Printed<Serial>>,
+    began: Option<Millis>,
+    certificate_id: Option<Bits<CertificateId>>,
+    error: Option<Json<Problem>>,
+}
+
+/// Which authorization an order needs for which of its identifiers.
+#[derive(Insertable)]
+#[diesel(table_name = order_authorizations)]
+struct Need {
+    order_id: Bits<OrderId>,
+    position: i64,
+    authorization_id: Bits<AuthorizationId>,
+}
+
+impl OrderRow {
+    /// The order, with these authorizations.
+    pub(crate) fn with(self, authorizations: Vec<Authorization>) -> Order {
+        let issuance = match (self.csr, self.serial, self.began) {
+            (Some(csr), Some(serial), Some(began)) => {
+                Some(Issuance { csr, serial: serial.0, began: began.0 })
+            }
+            _ => None,
+        };
+        Order {
+            id: self.id.0,
+            account: self.account_id.0,
+            identifiers: self.identifiers.0,
+            profile: self.profile,
+            not_before: self.not_before.map(|at| at.0),
+            not_after: self.not_after.map(|at| at.0),
+            created: self.created.0,
+            expires: self.expires.0,
+            authorizations,
+            issuance,
+            certificate: self.certificate_id.map(|id| id.0),
+            error: self.error.map(|problem| problem.0),
+        }
+    }
+}
+
+impl From<&Order> for OrderRow {
+    fn from(order: &Order) -> Self {
+        let issuance = order.issuance.as_ref();
+        Self {
+            id: Bits(order.id),
+            account_id: Bits(order.account),
+            identifiers: Json(order.identifiers.clone()),
+            profile: order.profile.clone(),
+            not_before: order.not_before.map(Millis),
+            not_after: order.not_after.map(Millis),
+            created: Millis(order.created),
+            expires: Millis(order.expires),
+            csr: issuance.map(|issuance| issuance.csr.clone()),
+            serial: issuance.map(|issuance| Printed(issuance.serial.clone())),
+            began: issuance.map(|issuance| Millis(issuance.began)),
+            certificate_id: order.certificate.map(Bits),
+            error: order.error.clone().map(Json),
+        }
+    }
+}
+
+pub(crate) fn find(connection: &mut SqliteConnection, id: &OrderId) -> Result<Option<OrderRow>, Failure> {
+    Ok(orders::table.find(Bits(*id)).select(OrderRow::as_select()).first(connection).optional()?)
+}
+
+/// The order with its authorizations, as they are now.
+pub(crate) fn load(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+    id: &OrderId,
+) -> Result<Order, Failure> {
+    let row = find(connection, id)?.filter(|row| row.account_id.0 == *account);
+    let row = row.ok_or(StorageError::NotFound)?;
+    let authorizations = order_authorizations::table
+        .inner_join(authorizations::table)
+        .filter(order_authorizations::order_id.eq(Bits(*id)))
+        .order(order_authorizations::position)
+        .select(AuthorizationRow::as_select())
+        .load(connection)?;
+    Ok(row.with(authorizations.into_iter().map(Authorization::from).collect()))
+}
+
+fn insert(connection: &mut SqliteConnection, order: &Order) -> Result<(), Failure> {
+    let new = diesel::insert_into(orders::table).values(OrderRow::from(order));
+    new.execute(connection).map_err(taken(Conflict::IdInUse))?;
+    for (position, authorization) in (0..).zip(&order.authorizations) {
+        let authorization_id = Bits(authorization.id);
+        let need = Need { order_id: Bits(order.id), position, authorization_id };
+        diesel::insert_into(order_authorizations::table).values(need).execute(connection)?;
+    }
+    Ok(())
+}
+
+/// Removes an order that has no certificate any more, and remembers which authorizations have no order any more.
+pub(crate) fn remove(connection: &mut SqliteConnection, id: &OrderId) -> Result<(), Failure> {
+    let needs = order_authorizations::table.filter(order_authorizations::order_id.eq(Bits(*id)));
+    let needed: Vec<Bits<AuthorizationId>> =
+        needs.select(order_authorizations::authorization_id).load(connection)?;
+    diesel::delete(needs).execute(connection)?;
+    diesel::delete(orders::table.find(Bits(*id))).execute(connection)?;
+    for authorization in needed {
+        let others = order_authorizations::authorization_id.eq(authorization);
+        let unneeded = dsl::not(dsl::exists(order_authorizations::table.filter(others)));
+        let orphan = authorizations::table.find(authorization).filter(unneeded);
+        diesel::update(orphan).set(authorizations::orphaned.eq(true)).execute(connection)?;
+    }
+    Ok(())
+}
+
+/// Saves the issuance of an order that had none.
+fn save_begun(connection: &mut SqliteConnection, order: &Order, now: Timestamp) -> Result<(), Failure> {
+    let row = OrderRow::from(order);
+    let untouched =
+        orders::began.is_null().and(orders::certificate_id.is_null()).and(orders::error.is_null());
+    let facts = (orders::csr.eq(row.csr), orders::serial.eq(row.serial), orders::began.eq(row.began));
+    let saved =
+        diesel::update(orders::table.find(row.id).filter(untouched)).set(facts).execute(connection)?;
+    guarded(saved, Conflict::OrderNotReady(order.status(now)))
+}
+
+/// Saves the serial, the certificate or the error of an order that was under way.
+pub(crate) fn save_under_way(connection: &mut SqliteConnection, order: &Order) -> Result<(), Failure> {
+    let row = OrderRow::from(order);
+    let under_way =
+        orders::began.is_not_null().and(orders::certificate_id.is_null()).and(orders::error.is_null());
+    let facts = (
+        orders::serial.eq(row.serial),
+        orders::certificate_id.eq(row.certificate_id),
+        orders::error.eq(row.error),
+    );
+    let saved =
+        diesel::update(orders::table.find(row.id).filter(under_way)).set(facts).execute(connection)?;
+    guarded(saved, StorageError::LeaseLost)
+}
+
+#[async_trait]
+impl OrderStore for SqliteStorage {
+    async fn create_order(
+        &self,
+        mut order: Order,
+        reused: &[AuthorizationId],
+        cause: &Cause,
+    ) -> Result<Order> {
+        let (reused, now) = (reused.to_vec(), cause.now);
+        self.write("creating an order", move |connection| {
+            match account::load(connection, &order.account) {
+                Err(Failure::Refused(StorageError::NotFound)) => Err(Conflict::AccountNotValid.into()),
+                account => account.and_then(|account| Ok(account.require_valid()?)),
+            }?;
+            let held = reused.iter().map(|id| authorization::reuse(connection, &order.account, id, now));
+            let held = held.collect::<Result<Vec<_>, Failure>>()?;
+            for new in &order.authorizations {
+                authorization::insert(connection, new)?;
+            }
+            order.authorizations.extend(held);
+            order.arrange();
+            insert(connection, &order)?;
+            Ok(order)
+        })
+        .await
+    }
+
+    async fn order(&self, account: &AccountId, id: &OrderId) -> Result<Order> {
+        self.look_up_together("loading an order", |connection| load(connection, account, id))
+    }
+
+    async fn orders(&self, account: &AccountId, after: Option<&OrderId>, limit: u32) -> Result<OrderPage> {
+        let (account, after) = (*account, after.copied());
+        self.scan("listing orders", move |connection| page(connection, account, after, limit)).await
+    }
+
+    async fn begin_issuance(&self, begin: BeginIssuance, cause: &Cause) -> Result<IssuanceBegun> {
+        let now = cause.now;
+        self.write("beginning an issuance", move |connection| {
+            let mut order = load(connection, &begin.account, &begin.order)?;
+            let account = account::load(connection, &begin.account)?;
+            account.require_valid()?;
+            order.begin_issuance(begin.csr, begin.serial.clone(), now)?;
+            certificate::record_serial(connection, begin.serial, &order, now)?;
+            save_begun(connection, &order, now)?;
+            let job = Job::new(account.directory, Work::issuance(&order), begin.lease, now);
+            let lease = job.born_lease();
+            job::insert(connection, job)?;
+            Ok(IssuanceBegun { order, lease })
+        })
+        .await
+    }
+
+    async fn finish_issuance(&self, lease: Lease, outcome: IssuanceOutcome, cause: &Cause) -> Result<Order> {
+        let cause = cause.clone();
+        self.write("finishing an issuance", move |connection| {
+            let job = job::end(connection, &lease, cause.now)?;
+            let Work::Issue { account, order } = job.work else { return Err(StorageError::LeaseLost.into()) };
+            let mut order = load(connection, &account, &order)?;
+            let Some(event) = order.finish_issuance(&outcome) else { return Ok(order) };
+            if let IssuanceOutcome::Issued(certificate) = outcome {
+                certificate::insert(connection, *certificate)?;
+            }
+            save_under_way(connection, &order)?;
+            audit::record(connection, event, &cause)?;
+            Ok(order)
+        })
+        .await
+    }
+}
+
+fn page(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    after: Option<OrderId>,
+    limit: u32,
+) -> Result<OrderPage, Failure> {
+    let own = orders::table
+        .filter(orders::account_id.eq(Bits(account)))
+        .order((orders::created.desc(), orders::id))
+        .limit(i64::from(limit) + 1)
+        .select(orders::id);
+    let rows: Vec<Bits<OrderId>> = match after {
+        None => own.load(connection)?,
+        Some(after) => {
+            let last = orders::table.find(Bits(after)).filter(orders::account_id.eq(Bits(account)));
+            let Some(last) = last.select(orders::created).first::<Millis>(connection).optional()? else {
+                return Ok(OrderPage { orders: Vec::new(), more: false });
+            };
+            // The first condition is for the index, the second for those of the same millisecond.
+            let older = orders::created.lt(last).or(orders::id.gt(Bits(after)));
+            own.filter(orders::created.le(last)).filter(older).load(connection)?
+        }
+    };
+    let limit = limit as usize;
+    let more = rows.len() > limit;
+    Ok(OrderPage { orders: rows.into_iter().take(limit).map(|id| id.0).collect(), more })
+}

@@ -1,0 +1,78 @@
+use std::{path::Path, sync::Arc};
+
+use coyote_storage::Result;
+use diesel::SqliteConnection;
+
+use crate::{
+    OpenError, SqliteOptions, error::Failure, nonce, open::Opener, readers::Readers, writer::Writer,
+};
+
+/// Everything an ACME server remembers, in one SQLite file.
+///
+/// It is an [`AccountStore`](coyote_storage::AccountStore) and the other parts of
+/// [`Storage`](coyote_storage::Storage), a [`NonceStore`](coyote_storage::NonceStore) and a
+/// [`RateLimitStore`](coyote_storage::RateLimitStore). Its methods need a Tokio runtime.
+///
+/// A write is answered when it is on the disk, and every read that begins after the answer sees it. A write goes on
+/// if its caller stops waiting for it. Dropping the storage writes what is still waiting, and blocks for that long.
+#[derive(Debug)]
+pub struct SqliteStorage {
+    // Before the writer, so that they are closed first: the last connection that is closed tidies up the file, which
+    // one that only reads cannot do.
+    readers: Arc<Readers>,
+    writer: Writer,
+    pub(crate) nonces: nonce::Nonces,
+}
+
+impl SqliteStorage {
+    /// Opens the database in this file, and makes the file (readable to its owner only) if there is none. It blocks,
+    /// and takes long if the schema has to be brought up to date.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`]. A file that a later version has changed is refused, and left as it is.
+    pub fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OpenError> {
+        let opener = Opener::new(path.as_ref(), &options)?;
+        let mut connection = opener.writer()?;
+        let nonces = opener.prepare(|| nonce::Nonces::open(&mut connection, options.nonce_lifetime))?;
+        let readers = Arc::new(Readers::new(opener.clone(), options.readers));
+        let writer = opener.prepare(|| Ok(Writer::start(connection, options.waiting_writes)?))?;
+        Ok(Self { readers, writer, nonces })
+    }
+
+    /// See [`Writer::write`].
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        body: impl FnOnce(&mut SqliteConnection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T> {
+        self.writer.write(doing, body).await
+    }
+
+    /// See [`Readers::look_up`].
+    pub(crate) fn look_up<T>(
+        &self,
+        doing: &'static str,
+        body: impl FnOnce(&mut SqliteConnection) -> Result<T, Failure>,
+    ) -> Result<T> {
+        self.readers.look_up(doing, body)
+    }
+
+    /// See [`Readers::look_up_together`].
+    pub(crate) fn look_up_together<T>(
+        &self,
+        doing: &'static str,
+        body: impl FnOnce(&mut SqliteConnection) -> Result<T, Failure>,
+    ) -> Result<T> {
+        self.readers.look_up_together(doing, body)
+    }
+
+    /// See [`Readers::scan`].
+    pub(crate) async fn scan<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        body: impl FnOnce(&mut SqliteConnection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T> {
+        self.readers.scan(doing, body).await
+    }
+}

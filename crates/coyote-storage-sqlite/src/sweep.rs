@@ -1,0 +1,168 @@
+//! Housekeeping. What there is to do is found through an index of just that, so that a sweep of a large database
+//! with nothing to do reads a few pages.
+
+use coyote_protocol::Timestamp;
+use coyote_storage::{Authorization, Job, Order, Result, Sweep, SweepReport, Work};
+use diesel::{dsl, prelude::*};
+
+use crate::{
+    SqliteStorage, account, audit,
+    authorization::{self, AuthorizationRow},
+    certificate,
+    column::Millis,
+    error::Failure,
+    job, nonce,
+    order::{self, OrderRow},
+    rate_limit,
+    schema::{authorizations, certificates, jobs, orders},
+};
+
+pub(crate) async fn run(storage: &SqliteStorage, sweep: Sweep, now: Timestamp) -> Result<SweepReport> {
+    // Looking through all work under way is left to a reader; the writer looks again at what has no job, usually
+    // nothing.
+    let lost = storage.scan("looking for lost work", move |connection| without_job(connection, now)).await?;
+    let clean_up = move |connection: &mut SqliteConnection| {
+        let mut report = SweepReport::default();
+        restore_jobs(connection, &lost, &sweep, now, &mut report)?;
+        remove_orders(connection, &sweep, &mut report)?;
+        remove_authorizations(connection, &sweep, &mut report)?;
+        let limit = i64::from(sweep.batch);
+        report.audit_removed = audit::remove(connection, sweep.remove_audit_before, limit)? as u64;
+        let transient = nonce::forget(connection, now, limit)? + rate_limit::forget(connection, now, limit)?;
+        report.transient_removed = transient as u64;
+        Ok(report)
+    };
+    storage.write("sweeping", clean_up).await
+}
+
+/// Work that is owed and has no job.
+fn without_job(connection: &mut SqliteConnection, now: Timestamp) -> Result<Vec<Work>, Failure> {
+    let mut lost = Vec::new();
+    for authorization in awaited(connection, now)? {
+        for work in authorization.owed(now) {
+            if job::find(connection, &work.job())?.is_none() {
+                lost.push(work);
+            }
+        }
+    }
+    let job = jobs::table.filter(jobs::id.eq(orders::id));
+    let issuances = orders::table
+        .filter(orders::began.is_not_null())
+        .filter(orders::certificate_id.is_null())
+        .filter(orders::error.is_null())
+        .filter(dsl::not(dsl::exists(job)))
+        .select(OrderRow::as_select())
+        .load(connection)?;
+    lost.extend(issuances.into_iter().filter_map(|row| row.with(Vec::new()).owed()));
+    Ok(lost)
+}
+
+fn awaited(connection: &mut SqliteConnection, now: Timestamp) -> Result<Vec<Authorization>, Failure> {
+    let rows = authorizations::table
+        .filter(authorizations::owed)
+        .filter(authorizations::expires.gt(Millis(now)))
+        .select(AuthorizationRow::as_select())
+        .load(connection)?;
+    Ok(rows.into_iter().map(Authorization::from).collect())
+}
+
+/// Gives the work its jobs, if it is still owed and without one.
+fn restore_jobs(
+    connection: &mut SqliteConnection,
+    lost: &[Work],
+    sweep: &Sweep,
+    now: Timestamp,
+    report: &mut SweepReport,
+) -> Result<(), Failure> {
+    for work in lost {
+        if report.jobs_restored >= u64::from(sweep.batch) {
+            break;
+        }
+        if is_owed(connection, work, now)? && job::find(connection, &work.job())?.is_none() {
+            let directory = account::load(connection, work.account())?.directory;
+            job::insert(connection, Job::new(directory, work.clone(), None, now))?;
+            report.jobs_restored += 1;
+        }
+    }
+    Ok(())
+}
+
+fn is_owed(connection: &mut SqliteConnection, work: &Work, now: Timestamp) -> Result<bool, Failure> {
+    match work {
+        Work::Validate { authorization, .. } => {
+            let authorization = authorization::find(connection, authorization)?.map(Authorization::from);
+            Ok(authorization.is_some_and(|authorization| authorization.owed(now).contains(work)))
+        }
+        Work::Issue { order, .. } => {
+            let order = order::find(connection, order)?.map(|row| row.with(Vec::new()));
+            Ok(order.is_some_and(|order| order.owed().as_ref() == Some(work)))
+        }
+    }
+}
+
+fn remove_orders(
+    connection: &mut SqliteConnection,
+    sweep: &Sweep,
+    report: &mut SweepReport,
+) -> Result<(), Failure> {
+    for order in orders_over(connection, sweep)? {
+        let certificate = order.certificate.map(|id| certificate::load(connection, &id)).transpose()?;
+        if !sweep.removes_order(&order, certificate.as_ref()) {
+            continue;
+        }
+        if let Some(certificate) = certificate {
+            certificate::remove(connection, &certificate.id)?;
+            report.certificates_removed += 1;
+        }
+        order::remove(connection, &order.id)?;
+        report.orders_removed += 1;
+    }
+    Ok(())
+}
+
+/// Orders that the rule will probably remove, without their authorizations, of which the rule knows nothing.
+fn orders_over(connection: &mut SqliteConnection, sweep: &Sweep) -> Result<Vec<Order>, Failure> {
+    let batch = i64::from(sweep.batch);
+    let ended = orders::began.is_null().or(orders::error.is_not_null());
+    let unissued = orders::table
+        .filter(orders::certificate_id.is_null())
+        .filter(orders::expires.lt(Millis(sweep.remove_expired_before)))
+        .filter(ended)
+        .order(orders::expires)
+        .limit(batch)
+        .select(OrderRow::as_select())
+        .load(connection)?;
+    let issued = certificates::table
+        .inner_join(orders::table)
+        .filter(certificates::not_after.lt(Millis(sweep.remove_issued_before)))
+        .order(certificates::not_after)
+        .limit(batch.saturating_sub_unsigned(unissued.len() as u64))
+        .select(OrderRow::as_select())
+        .load(connection)?;
+    Ok(unissued.into_iter().chain(issued).map(|row| row.with(Vec::new())).collect())
+}
+
+fn remove_authorizations(
+    connection: &mut SqliteConnection,
+    sweep: &Sweep,
+    report: &mut SweepReport,
+) -> Result<(), Failure> {
+    let orphans = authorizations::table
+        .filter(authorizations::orphaned)
+        .filter(authorizations::expires.lt(Millis(sweep.remove_expired_before)))
+        .order(authorizations::expires)
+        .limit(sweep.batch.into())
+        .select(AuthorizationRow::as_select())
+        .load(connection)?;
+    for orphan in orphans.into_iter().map(Authorization::from) {
+        if !sweep.removes_authorization(&orphan) {
+            continue;
+        }
+        for challenge in &orphan.challenges {
+            job::remove(connection, Work::validation(&orphan, challenge.id).job())?;
+        }
+        authorization::remove(connection, &orphan.id)?;
+        report.authorizations_removed += 1;
+    }
+    Ok(())
+}
