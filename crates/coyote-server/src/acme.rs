@@ -1,0 +1,285 @@
+//! The server, less its transport.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use coyote_jose::KeyCache;
+use coyote_protocol::{ChallengeType, Directory, DirectoryMeta, Identifier};
+use coyote_storage::{BoxError, DirectoryId, NonceStore, SealedNonces, Storage};
+
+use crate::{
+    clock::{Clock, SystemClock},
+    entropy::{Entropy, SystemEntropy},
+    issue::{Issuer, Profiles},
+    limits::Limits,
+    policy::{AllowAll, KeyPolicy, Policy},
+    reply::Reply,
+    url::{InvalidBaseUrl, Urls, path},
+    validate::{
+        AddressPolicy, ChallengeValidator, DnsResolver, Http01, InvalidServers, Network, NetworkLimits,
+    },
+    work::Workshop,
+};
+
+/// An ACME server, less its transport: its seams, and one async method for each operation of RFC 8555.
+///
+/// One `Acme` is one directory. Several can share a process and a store; each has its own accounts, and what hangs
+/// off them.
+pub struct Acme {
+    pub(crate) directory: DirectoryId,
+    pub(crate) urls: Urls,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) nonces: Arc<dyn NonceStore>,
+    pub(crate) issuer: Arc<dyn Issuer>,
+    pub(crate) validators: Vec<Arc<dyn ChallengeValidator>>,
+    pub(crate) network: Network,
+    pub(crate) policy: Arc<dyn Policy>,
+    pub(crate) key_policy: KeyPolicy,
+    pub(crate) profiles: Profiles,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) limits: Limits,
+    pub(crate) meta: DirectoryMeta,
+    pub(crate) directory_reply: Reply,
+    pub(crate) keys: KeyCache,
+    pub(crate) workshop: Workshop,
+}
+
+/// Puts an [`Acme`] together. What is not said has a default.
+#[must_use]
+pub struct AcmeBuilder {
+    directory: DirectoryId,
+    base_url: String,
+    storage: Arc<dyn Storage>,
+    nonces: Option<Arc<dyn NonceStore>>,
+    issuer: Arc<dyn Issuer>,
+    validators: Vec<Arc<dyn ChallengeValidator>>,
+    network: Option<Network>,
+    policy: Arc<dyn Policy>,
+    key_policy: KeyPolicy,
+    profiles: Profiles,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    limits: Limits,
+    meta: DirectoryMeta,
+}
+
+/// Why a server could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The base URL.
+    #[error(transparent)]
+    BaseUrl(#[from] InvalidBaseUrl),
+    /// Two validators for one challenge type.
+    #[error("there are two validators for {0}")]
+    TwoValidators(ChallengeType),
+    /// A default part could not be made.
+    #[error("{doing}")]
+    Part {
+        /// Which, as in "making the nonce key".
+        doing: &'static str,
+        /// What went wrong.
+        #[source]
+        source: BoxError,
+    },
+}
+
+impl Acme {
+    /// A server whose URLs start with `base_url`, that remembers in `storage` and issues through `issuer`.
+    ///
+    /// Unless told otherwise it validates by http-01, keeps nonces in memory and allows whatever is proved.
+    pub fn builder(
+        base_url: impl Into<String>,
+        storage: Arc<dyn Storage>,
+        issuer: Arc<dyn Issuer>,
+    ) -> AcmeBuilder {
+        AcmeBuilder {
+            directory: DirectoryId::default(),
+            base_url: base_url.into(),
+            storage,
+            nonces: None,
+            issuer,
+            validators: Vec::new(),
+            network: None,
+            policy: Arc::new(AllowAll),
+            key_policy: KeyPolicy::default(),
+            profiles: Profiles::default(),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            limits: Limits::default(),
+            meta: DirectoryMeta::default(),
+        }
+    }
+
+    /// The URLs of this directory.
+    pub fn urls(&self) -> &Urls {
+        &self.urls
+    }
+
+    /// The bounds of this server.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The issuer.
+    pub fn issuer(&self) -> &Arc<dyn Issuer> {
+        &self.issuer
+    }
+
+    /// The validator of this challenge type.
+    pub(crate) fn validator(&self, kind: &ChallengeType) -> Option<&Arc<dyn ChallengeValidator>> {
+        self.validators.iter().find(|validator| validator.challenge_type() == *kind)
+    }
+
+    /// The validators that can prove control of this identifier.
+    pub(crate) fn validators_for(
+        &self,
+        identifier: &Identifier,
+    ) -> impl Iterator<Item = &Arc<dyn ChallengeValidator>> {
+        self.validators.iter().filter(|validator| validator.offers(identifier))
+    }
+
+    /// Whether this way of proving control is allowed for this identifier now.
+    pub(crate) fn allows_method(&self, identifier: &Identifier, method: &ChallengeType) -> bool {
+        self.validator(method).is_some_and(|validator| validator.offers(identifier))
+    }
+}
+
+impl AcmeBuilder {
+    /// The directory's name, where one process serves several.
+    pub fn with_directory(self, directory: DirectoryId) -> Self {
+        Self { directory, ..self }
+    }
+
+    /// Where nonces come from. Default: [`SealedNonces`], for one process.
+    pub fn with_nonces(self, nonces: Arc<dyn NonceStore>) -> Self {
+        Self { nonces: Some(nonces), ..self }
+    }
+
+    /// One more way to prove control, offered after those before it. Default, if none is added: [`Http01`].
+    pub fn with_validator(mut self, validator: impl ChallengeValidator) -> Self {
+        self.validators.push(Arc::new(validator));
+        self
+    }
+
+    /// How validators reach the outside. Default: the system's resolver and [`AddressPolicy::public`].
+    pub fn with_network(self, network: Network) -> Self {
+        Self { network: Some(network), ..self }
+    }
+
+    /// Who may have what. Default: [`AllowAll`].
+    pub fn with_policy(self, policy: impl Policy) -> Self {
+        Self { policy: Arc::new(policy), ..self }
+    }
+
+    /// Which keys are good enough.
+    pub fn with_key_policy(self, key_policy: KeyPolicy) -> Self {
+        Self { key_policy, ..self }
+    }
+
+    /// Which kinds of certificates there are.
+    pub fn with_profiles(self, profiles: Profiles) -> Self {
+        Self { profiles, ..self }
+    }
+
+    /// What time it is. Default: [`SystemClock`].
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Where random bits come from. Default: [`SystemEntropy`].
+    pub fn with_entropy(self, entropy: Arc<dyn Entropy>) -> Self {
+        Self { entropy, ..self }
+    }
+
+    /// The bounds.
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// What the directory says about the server. If it names terms of service, new accounts must agree to them.
+    pub fn with_meta(self, meta: DirectoryMeta) -> Self {
+        Self { meta, ..self }
+    }
+
+    /// The server. It does no work that outlives a request until [`Acme::run_jobs`] runs.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`].
+    pub fn build(self) -> Result<Arc<Acme>, BuildError> {
+        let urls = Urls::new(&self.base_url)?;
+        let mut validators = self.validators;
+        if validators.is_empty() {
+            validators.push(Arc::new(Http01));
+        }
+        for (at, validator) in validators.iter().enumerate() {
+            let kind = validator.challenge_type();
+            if validators.iter().skip(at + 1).any(|other| other.challenge_type() == kind) {
+                return Err(BuildError::TwoValidators(kind));
+            }
+        }
+        let network = match self.network {
+            Some(network) => network,
+            None => system_network()
+                .map_err(|e| BuildError::Part { doing: "reading the system's resolver", source: e.into() })?,
+        };
+        let nonces = match self.nonces {
+            Some(nonces) => nonces,
+            None => {
+                let nonces =
+                    SealedNonces::with_window(self.limits.nonce_lifetime, self.limits.nonce_window as usize);
+                Arc::new(
+                    nonces
+                        .map_err(|e| BuildError::Part { doing: "making the nonce key", source: e.into() })?,
+                )
+            }
+        };
+        let meta = DirectoryMeta { profiles: advertised(&self.profiles), ..self.meta };
+        let directory_reply = Reply::json(200, &directory(&urls, &meta))
+            .map_err(|e| BuildError::Part { doing: "writing the directory", source: e.into() })?;
+        Ok(Arc::new(Acme {
+            directory: self.directory,
+            storage: self.storage,
+            nonces,
+            issuer: self.issuer,
+            validators,
+            network,
+            policy: self.policy,
+            key_policy: self.key_policy,
+            profiles: self.profiles,
+            clock: self.clock,
+            entropy: self.entropy,
+            keys: KeyCache::new(self.limits.cached_keys as usize),
+            workshop: Workshop::new(&self.limits),
+            limits: self.limits,
+            meta,
+            directory_reply,
+            urls,
+        }))
+    }
+}
+
+/// The Internet as the system resolves it, at a safe distance from the inside.
+fn system_network() -> Result<Network, InvalidServers> {
+    let resolver = Arc::new(DnsResolver::of_system()?);
+    Ok(Network::new(resolver, AddressPolicy::public(), NetworkLimits::default()))
+}
+
+/// The directory object. RFC 8555 section 7.1.1. It names what is served, and nothing else.
+fn directory(urls: &Urls, meta: &DirectoryMeta) -> Directory {
+    Directory {
+        new_nonce: urls.at(path::NEW_NONCE),
+        new_account: urls.at(path::NEW_ACCOUNT),
+        new_order: urls.at(path::NEW_ORDER),
+        new_authz: None,
+        revoke_cert: None,
+        key_change: None,
+        renewal_info: None,
+        meta: (*meta != DirectoryMeta::default()).then(|| meta.clone()),
+    }
+}
+
+/// The profiles as the directory shows them. draft-ietf-acme-profiles.
+fn advertised(profiles: &Profiles) -> BTreeMap<String, String> {
+    profiles.iter().map(|profile| (profile.name.clone(), profile.description.clone())).collect()
+}

@@ -1,0 +1,29 @@
+#![doc = include_str!("../README.md")]
+
+mod acme;
+mod clock;
+mod entropy;
+mod error;
+#[cfg(feature = "actix")]
+pub mod http;
+pub mod issue;
+mod limits;
+pub mod policy;
+mod reply;
+mod service;
+pub mod trace;
+mod url;
+pub mod validate;
+mod work;
+
+pub use acme::{Acme, AcmeBuilder, BuildError};
+pub use clock::{Clock, SystemClock};
+pub use coyote_jose as jose;
+pub use coyote_protocol as protocol;
+pub use coyote_storage as storage;
+pub use entropy::{Entropy, NoEntropy, SystemEntropy};
+pub use error::{Error, Result};
+pub use limits::{Bound, InvalidLimit, Limits};
+pub use reply::{Body, Reply, Response};
+pub use service::request::{Authenticated, Request};
+pub use url::{InvalidBaseUrl, Urls, path};

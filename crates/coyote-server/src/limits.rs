@@ -1,0 +1,198 @@
+//! Every bound of the server, in one table: what it is for, its default and the key it is configured by.
+
+use std::time::Duration;
+
+/// The value of a bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// A number of things, or of bytes.
+    Count(u64),
+    /// A time.
+    Time(Duration),
+}
+
+/// Why a bound could not be set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidLimit {
+    /// No bound has this key.
+    #[error("there is no limit called {0:?}")]
+    Unknown(String),
+    /// A number where a time is wanted, or the other way round, or a number that is too large.
+    #[error("the limit {0:?} wants {1}")]
+    Kind(&'static str, &'static str),
+}
+
+trait FromBound: Copy {
+    const WANTED: &'static str;
+    fn from_bound(bound: Bound) -> Option<Self>;
+    fn into_bound(self) -> Bound;
+}
+
+impl FromBound for Duration {
+    const WANTED: &'static str = "a time, such as \"10s\"";
+    fn from_bound(bound: Bound) -> Option<Self> {
+        match bound {
+            Bound::Time(time) => Some(time),
+            Bound::Count(_) => None,
+        }
+    }
+    fn into_bound(self) -> Bound {
+        Bound::Time(self)
+    }
+}
+
+impl FromBound for u32 {
+    const WANTED: &'static str = "a number below 2^32";
+    fn from_bound(bound: Bound) -> Option<Self> {
+        match bound {
+            Bound::Count(count) => u32::try_from(count).ok(),
+            Bound::Time(_) => None,
+        }
+    }
+    fn into_bound(self) -> Bound {
+        Bound::Count(self.into())
+    }
+}
+
+macro_rules! limits {
+    ($($(#[doc = $doc:literal])+ $key:ident: $kind:ty = $default:expr;)*) => {
+        /// The bounds of one server.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Limits {
+            $($(#[doc = $doc])+ pub $key: $kind,)*
+        }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Self { $($key: $default,)* }
+            }
+        }
+
+        impl Limits {
+            /// The bounds as they are: key, what it is for, and value.
+            pub fn table(&self) -> Vec<(&'static str, &'static str, Bound)> {
+                vec![$((stringify!($key), concat!($($doc),+).trim_ascii(), self.$key.into_bound()),)*]
+            }
+
+            /// Sets the bound of that key.
+            ///
+            /// # Errors
+            ///
+            /// [`InvalidLimit`].
+            pub fn set(&mut self, key: &str, bound: Bound) -> Result<(), InvalidLimit> {
+                match key {
+                    $(stringify!($key) => {
+                        let wrong = InvalidLimit::Kind(stringify!($key), <$kind as FromBound>::WANTED);
+                        self.$key = <$kind as FromBound>::from_bound(bound).ok_or(wrong)?;
+                    })*
+                    _ => return Err(InvalidLimit::Unknown(key.to_owned())),
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+limits! {
+    /// Bytes in the body of a request.
+    request_body: u32 = 64 * 1024;
+    /// How long the body of a request may take to arrive.
+    request_time: Duration = 10 * SECOND;
+    /// Identifiers in an order.
+    identifiers_per_order: u32 = 100;
+    /// Contacts of an account.
+    contacts_per_account: u32 = 10;
+    /// Characters in a contact.
+    contact_length: u32 = 320;
+    /// How long an order, and an authorization in it, can be pending.
+    order_lifetime: Duration = DAY;
+    /// How long an authorization holds once it is valid.
+    authorization_lifetime: Duration = DAY;
+    /// How long a nonce is good for.
+    nonce_lifetime: Duration = HOUR;
+    /// How many of the latest nonces can be told apart as used or unused; older ones are refused.
+    nonce_window: u32 = 65_536;
+    /// How long an answer may wait for a result; 0 turns it off.
+    linger: Duration = Duration::from_millis(250);
+    /// Answers that wait at the same time; further ones are not held back.
+    lingering_answers: u32 = 4_096;
+    /// Validations at the same time.
+    concurrent_validations: u32 = 256;
+    /// Issuances at the same time.
+    concurrent_issuances: u32 = 64;
+    /// How long one attempt to validate a challenge may take.
+    validation_time: Duration = 10 * SECOND;
+    /// Attempts to validate a challenge, where the answer could not be seen.
+    validation_attempts: u32 = 3;
+    /// The wait before the second attempt to validate; it doubles with each.
+    validation_backoff: Duration = SECOND;
+    /// How long one attempt to issue may take.
+    issuance_time: Duration = 30 * SECOND;
+    /// Attempts to issue a certificate, where the issuer cannot say yes or no.
+    issuance_attempts: u32 = 10;
+    /// The wait before the second attempt to issue; it doubles with each.
+    issuance_backoff: Duration = SECOND;
+    /// The longest wait between two attempts of anything.
+    longest_backoff: Duration = Duration::from_secs(300);
+    /// How long a worker may keep a job to itself beyond the time that the work may take.
+    lease_margin: Duration = 15 * SECOND;
+    /// How often the job queue is looked at when nothing wakes the worker.
+    job_poll_interval: Duration = SECOND;
+    /// How often the store is swept.
+    sweep_interval: Duration = Duration::from_secs(600);
+    /// Rows of each kind that one sweep touches.
+    sweep_batch: u32 = 1_000;
+    /// How long orders and authorizations without a certificate are kept after they expire.
+    keep_expired: Duration = Duration::from_secs(7 * 24 * 3600);
+    /// How long certificates, and their orders, are kept after they expire.
+    keep_issued: Duration = Duration::from_secs(90 * 24 * 3600);
+    /// How long audit records are kept.
+    keep_audit: Duration = Duration::from_secs(400 * 24 * 3600);
+    /// Parsed account keys that are kept in memory.
+    cached_keys: u32 = 10_000;
+    /// How long a client is asked to wait after an answer that says the server is unavailable.
+    unavailable_retry: Duration = 5 * SECOND;
+}
+
+impl Limits {
+    /// The wait before another attempt, after `attempts` of them: `first`, doubled with each, within bounds.
+    pub(crate) fn backoff(&self, first: Duration, attempts: u32) -> Duration {
+        let doublings = attempts.saturating_sub(1).min(16);
+        first.saturating_mul(1 << doublings).min(self.longest_backoff)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_limit_can_be_set_by_the_key_that_the_table_shows() {
+        let mut limits = Limits::default();
+        for (key, doc, bound) in Limits::default().table() {
+            assert!(!doc.is_empty(), "{key} says what it is for");
+            assert_eq!(limits.set(key, bound), Ok(()), "{key}");
+        }
+        assert_eq!(limits, Limits::default());
+    }
+
+    #[test]
+    fn an_unknown_key_and_a_value_of_another_kind_are_refused() {
+        let mut limits = Limits::default();
+        assert_eq!(limits.set("nope", Bound::Count(1)), Err(InvalidLimit::Unknown("nope".into())));
+        assert!(matches!(limits.set("linger", Bound::Count(1)), Err(InvalidLimit::Kind("linger", _))));
+        assert!(matches!(limits.set("request_body", Bound::Count(u64::MAX)), Err(InvalidLimit::Kind(..))));
+    }
+
+    #[test]
+    fn backoff_doubles_and_is_bounded() {
+        let limits = Limits::default();
+        assert_eq!(limits.backoff(SECOND, 1), SECOND);
+        assert_eq!(limits.backoff(SECOND, 3), 4 * SECOND);
+        assert_eq!(limits.backoff(SECOND, 60), limits.longest_backoff);
+    }
+}

@@ -1,0 +1,71 @@
+//! Authorizations. RFC 8555 sections 7.1.4 and 7.5.
+
+use coyote_protocol::{self as wire, AuthorizationStatus, ChallengeStatus, Timestamp};
+use coyote_storage::{Authorization, AuthorizationId, Challenge, Work};
+use tracing::instrument;
+
+use super::request::Request;
+use crate::{
+    acme::Acme,
+    error::{Error, Result},
+    reply::Reply,
+    work::POLL,
+};
+
+impl Acme {
+    /// `POST` to an authorization: reads it, or gives it up. RFC 8555 sections 7.5 and 7.5.2.
+    ///
+    /// # Errors
+    ///
+    /// `unauthorized` for an unknown authorization and for another account's alike; `malformed`.
+    #[instrument(skip_all, fields(authorization = %id))]
+    pub async fn authorization(&self, request: &Request, id: &AuthorizationId) -> Result<Reply> {
+        let request = self.authenticate(request).await?;
+        if !request.is_post_as_get() {
+            let update: wire::AuthorizationUpdate = request.payload()?;
+            if update.status != AuthorizationStatus::Deactivated {
+                return Err(Error::malformed("an authorization can be deactivated, and nothing else"));
+            }
+            let account = &request.account.id;
+            let authorization = self.storage.deactivate_authorization(account, id, &request.cause).await?;
+            return self.authorization_reply(&authorization, request.now());
+        }
+        let account = request.account.id;
+        let now = request.now();
+        let job = |authorization: &Authorization| {
+            let challenge = under_way(authorization, now)?.id;
+            Some(Work::Validate { account, authorization: *id, challenge }.job())
+        };
+        let authorization = self.linger(|| self.storage.authorization(&account, id), job).await?;
+        self.authorization_reply(&authorization, now)
+    }
+
+    /// The authorization object. RFC 8555 section 7.1.4.
+    fn authorization_reply(&self, authorization: &Authorization, now: Timestamp) -> Result<Reply> {
+        let status = authorization.status(now);
+        let shown = |challenge: &&Challenge| match status {
+            // What is decided shows what was tried.
+            AuthorizationStatus::Pending => true,
+            _ => challenge.status() != ChallengeStatus::Pending,
+        };
+        let tried = authorization.challenges.iter().any(|challenge| shown(&challenge));
+        let challenges = authorization.challenges.iter().filter(|challenge| !tried || shown(challenge));
+        let object = wire::Authorization {
+            identifier: authorization.identifier.base(),
+            status,
+            expires: Some(authorization.expires),
+            challenges: challenges.map(|challenge| self.wire_challenge(authorization, challenge)).collect(),
+            wildcard: authorization.identifier.is_wildcard().then_some(true),
+        };
+        let wait = under_way(authorization, now).map(|_| POLL);
+        Ok(Reply::json(200, &object)?.with_retry_after(wait))
+    }
+}
+
+/// The challenge that is being validated, if one is.
+fn under_way(authorization: &Authorization, now: Timestamp) -> Option<&Challenge> {
+    if authorization.status(now) != AuthorizationStatus::Pending {
+        return None;
+    }
+    authorization.challenges.iter().find(|challenge| challenge.status() == ChallengeStatus::Processing)
+}

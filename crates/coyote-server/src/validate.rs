@@ -1,0 +1,86 @@
+//! Validation: does whoever holds this account control this name?
+//!
+//! A challenge type is one [`ChallengeValidator`]. Built in is [`Http01`]; more are registered with the builder.
+//! Whatever a validator asks of strangers goes through [`Network`], the one place that resolves names and opens
+//! sockets, and that refuses addresses that the [`AddressPolicy`] forbids.
+
+use async_trait::async_trait;
+use coyote_protocol::{ChallengeType, Identifier, KeyAuthorization, Problem, ProblemType, Timestamp, Token};
+
+use crate::trace::Trace;
+
+mod address_policy;
+pub mod danger;
+mod http_01;
+mod network;
+mod resolver;
+
+pub use address_policy::{AddressPolicy, Cidr, InvalidCidr, Refusal, Rule};
+pub use http_01::Http01;
+pub use network::{ConnectError, Host, InvalidUserAgent, Network, NetworkLimits, UserAgent};
+pub use resolver::{DnsResolver, FixedResolver, InvalidServers, ResolveError, Resolver};
+
+/// One attempt to validate a challenge.
+#[derive(Debug)]
+pub struct Attempt<'a> {
+    /// The URL of the account that asks.
+    pub account_url: &'a str,
+    /// The name to be proved. For a wildcard, the name without `*.`, with `wildcard` set.
+    pub identifier: &'a Identifier,
+    /// Whether the proof is to cover all names one label below the identifier.
+    pub wildcard: bool,
+    /// The challenge's token.
+    pub token: &'a Token,
+    /// What the answer must contain. RFC 8555 8.1.
+    pub key_authorization: &'a KeyAuthorization,
+    /// The way to the outside.
+    pub network: &'a Network,
+    /// When the attempt began.
+    pub now: Timestamp,
+    /// Where each step is told, for the operator.
+    pub trace: &'a Trace,
+}
+
+/// Why an attempt did not prove anything. The problem is what the client is told: one sentence, safe to tell.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ValidationFailure {
+    /// The answer was seen and is wrong; asking again would not help.
+    #[error("{0}")]
+    Definitive(Problem),
+    /// The answer was not seen; it may be there in a moment.
+    #[error("{0}; it may be tried again")]
+    Transient(Problem),
+}
+
+impl ValidationFailure {
+    /// A failure that trying again would not change.
+    pub fn definitive(kind: ProblemType, detail: impl Into<String>) -> Self {
+        Self::Definitive(Problem::new(kind, detail))
+    }
+
+    /// A failure that may be over in a moment.
+    pub fn transient(kind: ProblemType, detail: impl Into<String>) -> Self {
+        Self::Transient(Problem::new(kind, detail))
+    }
+
+    /// What the client is told.
+    pub fn problem(&self) -> &Problem {
+        match self {
+            Self::Definitive(problem) | Self::Transient(problem) => problem,
+        }
+    }
+}
+
+/// A way to prove control of an identifier.
+#[async_trait]
+pub trait ChallengeValidator: Send + Sync + 'static {
+    /// The challenge type that it validates.
+    fn challenge_type(&self) -> ChallengeType;
+
+    /// Whether it can prove control of this identifier. It is asked when challenges are offered, and again, at the
+    /// moment of signing, whether the method is allowed for the name: one that is switched off ends what it proved.
+    fn offers(&self, identifier: &Identifier) -> bool;
+
+    /// Looks for the answer. The caller bounds the time that it may take.
+    async fn validate(&self, attempt: Attempt<'_>) -> Result<(), ValidationFailure>;
+}

@@ -1,0 +1,139 @@
+//! Issuing a certificate. RFC 8555 section 7.4.
+
+use std::sync::Arc;
+
+use coyote_protocol::{CertificateChain, Problem, ProblemType, Timestamp};
+use coyote_storage::{
+    Certificate, CertificateId, IssuanceOutcome, Lease, NotAuthorized, Order, Serial, StorageError,
+};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tracing::instrument;
+
+use super::validate::unavailable;
+use crate::{
+    acme::Acme,
+    error::{Error, Result},
+    issue::{IssuanceFailure, IssuanceRequest, IssuedCertificate},
+    service::chain,
+};
+
+impl Acme {
+    /// Starts an issuance, and answers the order as it is when the client has waited long enough.
+    pub(crate) async fn issue_now(
+        self: &Arc<Self>,
+        lease: Lease,
+        order: Order,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Order {
+        let begun = order.clone();
+        let acme = self.clone();
+        let task = tokio::spawn(async move {
+            let done = acme.issue(lease, order).await;
+            drop(permit);
+            done
+        });
+        self.linger_for(task).await.unwrap_or(begun)
+    }
+
+    /// Asks the issuer once for the order's certificate, and settles the job: issued, refused, or to be tried again.
+    #[instrument(skip_all, fields(order = %order.id))]
+    pub(super) async fn issue(&self, lease: Lease, order: Order) -> Option<Order> {
+        let job = lease.job;
+        let settled = match self.certificate_for(&lease, order).await {
+            Ok(outcome) => self.settle_issuance(lease, outcome).await,
+            Err(failure) => self.retry_issuance(lease, &failure).await,
+        };
+        self.workshop.waiters.wake(job);
+        settled.unwrap_or_else(|error| {
+            self.not_settled(&error);
+            None
+        })
+    }
+
+    /// What becomes of the order; an error if that cannot be said yet.
+    async fn certificate_for(&self, lease: &Lease, order: Order) -> Result<IssuanceOutcome> {
+        let now = self.clock.now();
+        let order = if lease.attempts > 1 { self.with_fresh_serial(lease, order, now).await? } else { order };
+        let ready = match order.authorize_issuance(now, |name, method| self.allows_method(name, method)) {
+            Ok(ready) => ready,
+            Err(error) => return Ok(IssuanceOutcome::Refused(not_authorized(&error))),
+        };
+        let profile = match self.profiles.find(order.profile.as_deref()) {
+            Ok(profile) => profile,
+            Err(problem) => return Ok(IssuanceOutcome::Refused(problem)),
+        };
+        let request = IssuanceRequest { order: &ready, profile, now };
+        match timeout(self.limits.issuance_time, self.issuer.issue(&request)).await {
+            Ok(Ok(issued)) => Ok(IssuanceOutcome::Issued(Box::new(self.record(&order, issued, now)?))),
+            Ok(Err(IssuanceFailure::Refused(problem))) => Ok(IssuanceOutcome::Refused(problem)),
+            Ok(Err(IssuanceFailure::Transient(source))) => Err(Error::internal("asking the issuer", source)),
+            Err(elapsed) => Err(Error::internal("waiting for the issuer", elapsed)),
+        }
+    }
+
+    /// The attempt before may have signed with the serial on record, so this one takes another: a serial signs one
+    /// content.
+    async fn with_fresh_serial(&self, lease: &Lease, mut order: Order, now: Timestamp) -> Result<Order> {
+        let serial = Serial::from_random(self.entropy.bytes()?);
+        self.storage.reserve_serial(lease, serial.clone(), &self.own_cause(now)?).await?;
+        if let Some(issuance) = &mut order.issuance {
+            issuance.serial = serial;
+        }
+        Ok(order)
+    }
+
+    fn record(&self, order: &Order, issued: IssuedCertificate, now: Timestamp) -> Result<Certificate> {
+        let pem = |chain| {
+            let chain = CertificateChain::from_der(chain);
+            chain.map(|chain| chain.to_string()).map_err(|e| Error::internal("writing a chain as PEM", e))
+        };
+        Ok(Certificate {
+            id: CertificateId::from_bytes(self.entropy.bytes()?),
+            account: order.account,
+            order: order.id,
+            serial: issued.serial,
+            not_before: issued.not_before,
+            not_after: issued.not_after,
+            chain: pem(issued.chain)?,
+            alternates: issued.alternates.into_iter().map(pem).collect::<Result<_>>()?,
+            issued: now,
+            revocation: None,
+        })
+    }
+
+    async fn settle_issuance(
+        &self,
+        lease: Lease,
+        outcome: IssuanceOutcome,
+    ) -> Result<Option<Order>, StorageError> {
+        let cause = self.own_cause(self.clock.now()).map_err(unavailable)?;
+        match &outcome {
+            IssuanceOutcome::Issued(certificate) => {
+                tracing::info!(serial = %certificate.serial, certificate = %certificate.id, "issued");
+            }
+            IssuanceOutcome::Refused(problem) => {
+                tracing::warn!(problem = %problem.kind, detail = %problem.detail, "not issued");
+            }
+        }
+        self.storage.finish_issuance(lease, outcome, &cause).await.map(Some)
+    }
+
+    async fn retry_issuance(&self, lease: Lease, failure: &Error) -> Result<Option<Order>, StorageError> {
+        tracing::error!(attempt = lease.attempts, error = %chain(failure), "an issuance failed");
+        if lease.attempts >= self.limits.issuance_attempts {
+            let problem = Problem::new(ProblemType::ServerInternal, "the certificate could not be issued");
+            return self.settle_issuance(lease, IssuanceOutcome::Refused(problem)).await;
+        }
+        let now = self.clock.now();
+        let due = now + self.limits.backoff(self.limits.issuance_backoff, lease.attempts);
+        let cause = self.own_cause(now).map_err(unavailable)?;
+        self.storage.release_job(lease, due, &cause).await?;
+        self.workshop.wake.notify_one();
+        Ok(None)
+    }
+}
+
+/// What the client is told when its order may not be signed after all.
+fn not_authorized(error: &NotAuthorized) -> Problem {
+    Problem::new(ProblemType::Unauthorized, error.to_string())
+}

@@ -1,0 +1,166 @@
+//! Validating a challenge. RFC 8555 section 8.
+
+use std::sync::Arc;
+
+use coyote_protocol::{ChallengeType, Identifier, KeyAuthorization, Problem, ProblemType};
+use coyote_storage::{
+    Account, AccountId, Authorization, AuthorizationId, Challenge, Lease, StorageError, ValidationOutcome,
+    Work,
+};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tracing::instrument;
+
+use crate::{
+    acme::Acme,
+    error::{Error, Result},
+    service::chain,
+    trace::Trace,
+    validate::{Attempt, ValidationFailure},
+};
+
+impl Acme {
+    /// Starts a validation, and answers the authorization as it is when the client has waited long enough.
+    pub(crate) async fn validate_now(
+        self: &Arc<Self>,
+        lease: Lease,
+        authorization: Authorization,
+        account: Account,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Authorization {
+        let begun = authorization.clone();
+        let acme = self.clone();
+        let task = tokio::spawn(async move {
+            let done = acme.validate(lease, authorization, account).await;
+            drop(permit);
+            done
+        });
+        self.linger_for(task).await.unwrap_or(begun)
+    }
+
+    /// Looks once for the answer to a challenge, and settles the job: valid, invalid, or to be tried again.
+    #[instrument(skip_all, fields(authorization = %authorization.id, identifier = %authorization.identifier))]
+    pub(super) async fn validate(
+        &self,
+        lease: Lease,
+        authorization: Authorization,
+        account: Account,
+    ) -> Option<Authorization> {
+        let job = lease.job;
+        let settled = match self.attempt(&lease, &authorization, &account).await {
+            Ok(outcome) => self.settle_validation(lease, outcome).await,
+            Err(error) => {
+                // The lease runs out, and somebody tries again.
+                tracing::error!(error = %chain(&error), "a validation could not be begun");
+                return None;
+            }
+        };
+        self.workshop.waiters.wake(job);
+        match settled {
+            Ok(authorization) => Some(authorization),
+            Err(error) => {
+                self.not_settled(&error);
+                None
+            }
+        }
+    }
+
+    /// What a taken-over validation is about.
+    pub(super) async fn validation_subjects(
+        &self,
+        account: &AccountId,
+        authorization: &AuthorizationId,
+    ) -> Result<(Account, Authorization), StorageError> {
+        let authorization = self.storage.authorization(account, authorization).await?;
+        let account = self.storage.account(&self.directory, account).await?;
+        Ok((account, authorization))
+    }
+
+    async fn attempt(
+        &self,
+        lease: &Lease,
+        authorization: &Authorization,
+        account: &Account,
+    ) -> Result<Result<(), ValidationFailure>> {
+        let now = self.clock.now();
+        let cause = self.own_cause(now)?;
+        let challenge = subject(lease, authorization)
+            .ok_or_else(|| Error::internal("finding a challenge", "it is not part of its authorization"))?;
+        let trace = Trace::new(cause.request, format!("{} {}", challenge.kind, authorization.identifier));
+        let result = self.look(challenge, &authorization.identifier, account, &trace).await;
+        trace.finish(result.as_ref().map(|()| ()));
+        Ok(result)
+    }
+
+    async fn look(
+        &self,
+        challenge: &Challenge,
+        identifier: &Identifier,
+        account: &Account,
+        trace: &Trace,
+    ) -> Result<(), ValidationFailure> {
+        let validator = self.validator(&challenge.kind).filter(|validator| validator.offers(identifier));
+        let validator = validator.ok_or_else(|| switched_off(&challenge.kind))?;
+        let attempt = Attempt {
+            account_url: &self.urls.account(&account.id),
+            identifier: &identifier.base(),
+            wildcard: identifier.is_wildcard(),
+            token: &challenge.token,
+            key_authorization: &KeyAuthorization::new(&challenge.token, account.key.thumbprint()),
+            network: &self.network,
+            now: self.clock.now(),
+            trace,
+        };
+        timeout(self.limits.validation_time, validator.validate(attempt)).await.unwrap_or_else(|_| {
+            let detail = format!("{identifier} did not answer in time");
+            Err(ValidationFailure::Transient(Problem::new(ProblemType::Connection, detail)))
+        })
+    }
+
+    async fn settle_validation(
+        &self,
+        lease: Lease,
+        result: Result<(), ValidationFailure>,
+    ) -> Result<Authorization, StorageError> {
+        let now = self.clock.now();
+        let cause = match self.own_cause(now) {
+            Ok(cause) => cause,
+            Err(error) => return Err(unavailable(error)),
+        };
+        match result {
+            Ok(()) => {
+                let expires = (now + self.limits.authorization_lifetime).truncate_to_seconds();
+                self.storage.finish_validation(lease, ValidationOutcome::Valid { expires }, &cause).await
+            }
+            Err(ValidationFailure::Transient(problem))
+                if lease.attempts < self.limits.validation_attempts =>
+            {
+                let due = now + self.limits.backoff(self.limits.validation_backoff, lease.attempts);
+                let settled = self.storage.retry_validation(lease, problem, due, &cause).await;
+                self.workshop.wake.notify_one();
+                settled
+            }
+            Err(failure) => {
+                let outcome = ValidationOutcome::Invalid(failure.problem().clone());
+                self.storage.finish_validation(lease, outcome, &cause).await
+            }
+        }
+    }
+}
+
+/// The challenge that a lease is on.
+fn subject<'a>(lease: &Lease, authorization: &'a Authorization) -> Option<&'a Challenge> {
+    match &lease.work {
+        Work::Validate { challenge, .. } => authorization.challenge(challenge),
+        Work::Issue { .. } => None,
+    }
+}
+
+fn switched_off(kind: &ChallengeType) -> ValidationFailure {
+    let detail = format!("{kind} is no longer offered for this identifier");
+    ValidationFailure::Definitive(Problem::new(ProblemType::Unauthorized, detail))
+}
+
+/// Without random bits nothing can be written; the job stays where it is.
+pub(super) fn unavailable(error: Error) -> StorageError {
+    StorageError::Unavailable { doing: "settling a job", source: error.into() }
+}
