@@ -3,7 +3,6 @@
 pub(crate) mod ec;
 pub(crate) mod okp;
 pub(crate) mod rsa;
-mod weak_rsa;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -33,7 +32,7 @@ const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 ///
 /// The form is checked: type and curve are known, each coordinate has its curve's length, an RSA modulus
 /// has 2048 to 4096 bits, in whole bytes. Whether there is a usable key behind it (the point is on the
-/// curve, say, or the modulus hard to factor) is [`VerifyingKey::new`](crate::VerifyingKey::new)'s to find out.
+/// curve, say) is [`VerifyingKey::new`](crate::VerifyingKey::new)'s to find out.
 ///
 /// Two are equal if they are the same key; members that say something *about* the key are not kept.
 #[derive(Clone, PartialEq, Eq, Hash)]

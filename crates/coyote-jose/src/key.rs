@@ -28,8 +28,7 @@ impl VerifyingKey {
     ///
     /// # Errors
     ///
-    /// [`Error::BadKey`] if there is no usable key behind the JWK: its point is not on the curve, or its
-    /// modulus has a factor that anyone can find.
+    /// [`Error::BadKey`] if there is no usable key behind the JWK: its point is not on the curve.
     pub fn new(jwk: &Jwk) -> Result<Self, Error> {
         let mut ec = None;
         let key = match jwk.parameters() {

@@ -4,7 +4,7 @@ use openssl::bn::BigNum;
 use openssl::pkey::{HasPublic, PKey, Public};
 use openssl::rsa::{Rsa, RsaRef};
 
-use super::{JwkParameters, Parameters, weak_rsa};
+use super::{JwkParameters, Parameters};
 use crate::error::Error;
 
 /// 2048 bits, which RFC 7518 section 3.3 asks for at least, in bytes.
@@ -22,11 +22,9 @@ pub(super) fn from_public_key<T: HasPublic>(key: &RsaRef<T>) -> Result<JwkParame
     new(key.n().to_vec(), key.e().to_vec())
 }
 
-/// The OpenSSL key, unless its modulus is easy to factor.
+/// The OpenSSL key. Whether its modulus is hard to factor is for a policy to ask.
 pub(crate) fn public_key(n: &[u8], e: &[u8]) -> Result<PKey<Public>, Error> {
-    let n = BigNum::from_slice(n)?;
-    weak_rsa::check(&n)?;
-    Ok(PKey::from_rsa(Rsa::from_public_components(n, BigNum::from_slice(e)?)?)?)
+    Ok(PKey::from_rsa(Rsa::from_public_components(BigNum::from_slice(n)?, BigNum::from_slice(e)?)?)?)
 }
 
 fn new(n: Vec<u8>, e: Vec<u8>) -> Result<JwkParameters, Error> {
