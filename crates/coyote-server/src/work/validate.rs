@@ -87,7 +87,7 @@ impl Acme {
             .ok_or_else(|| Error::internal("finding a challenge", "it is not part of its authorization"))?;
         let trace = Trace::new(cause.request, format!("{} {}", challenge.kind, authorization.identifier));
         let result = self.look(challenge, &authorization.identifier, account, &trace).await;
-        trace.finish(result.as_ref().map(|()| ()));
+        trace.finish(&result);
         Ok(result)
     }
 

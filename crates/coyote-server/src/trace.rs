@@ -1,0 +1,213 @@
+//! What happened, step by step, told to the operator.
+//!
+//! The client of a failed attempt gets one safe sentence. The operator gets every question, address, connection
+//! and answer, with the time of each: in the log, and in the [`Timeline`] that can be stored and shown later.
+//!
+//! What others sent is held as [`Excerpt`]: cut to a bounded length, printed without control characters.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use coyote_storage::RequestId;
+use serde::{Deserialize, Serialize};
+
+mod event;
+mod excerpt;
+
+pub use event::{DnsRecord, TraceEvent};
+pub use excerpt::Excerpt;
+
+/// Records one attempt while it runs.
+///
+/// It is shared by reference with everything that takes part. Each event is also emitted at once to `tracing`
+/// (target `coyote::trace`, level debug), so that an attempt that hangs can be watched.
+#[derive(Debug)]
+pub struct Trace {
+    id: RequestId,
+    subject: Excerpt,
+    started: Instant,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    events: Vec<TimedEvent>,
+    dropped: usize,
+}
+
+impl Trace {
+    /// How many events are kept, verdicts apart. What comes after is counted only.
+    pub const MAX_EVENTS: usize = 256;
+
+    /// Begins to record what is done for this request about `subject`, as in `http-01 example.org`.
+    pub fn new(id: RequestId, subject: impl AsRef<str>) -> Self {
+        Self { id, subject: Excerpt::new(subject), started: Instant::now(), seen: Mutex::default() }
+    }
+
+    /// The request that the attempt is made for.
+    pub fn id(&self) -> RequestId {
+        self.id
+    }
+
+    /// Adds what just happened.
+    pub fn record(&self, event: TraceEvent) {
+        let at_ms = millis(self.started.elapsed());
+        let event = event.bounded();
+        tracing::debug!(target: "coyote::trace", request_id = %self.id, subject = %self.subject, at_ms, "{event}");
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_verdict = matches!(event, TraceEvent::Verdict { .. });
+        if seen.events.len() < Self::MAX_EVENTS || is_verdict {
+            seen.events.push(TimedEvent { at_ms, event });
+        } else {
+            seen.dropped += 1;
+        }
+    }
+
+    /// What was recorded so far.
+    pub fn events(&self) -> Vec<TimedEvent> {
+        self.timeline().events
+    }
+
+    /// The record so far, to be stored or shown.
+    pub fn timeline(&self) -> Timeline {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        Timeline {
+            request: self.id,
+            subject: self.subject.clone(),
+            events: seen.events.clone(),
+            dropped: seen.dropped,
+        }
+    }
+
+    /// Records how the attempt ended, and logs all of it once: at level info if it succeeded, else at warn.
+    pub fn finish<E: fmt::Display>(&self, outcome: &Result<(), E>) {
+        let succeeded = outcome.is_ok();
+        self.record(TraceEvent::verdict(outcome));
+        let took_ms = millis(self.started.elapsed());
+        let timeline = self.timeline();
+        let (request_id, subject) = (&self.id, &self.subject);
+        if succeeded {
+            tracing::info!(target: "coyote::trace", %request_id, %subject, took_ms, "succeeded\n{timeline}");
+        } else {
+            tracing::warn!(target: "coyote::trace", %request_id, %subject, took_ms, "failed\n{timeline}");
+        }
+    }
+}
+
+/// The time-line so far.
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.timeline().fmt(f)
+    }
+}
+
+/// An event, and when it happened.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct TimedEvent {
+    /// Milliseconds since the attempt began.
+    pub at_ms: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: TraceEvent,
+}
+
+/// The record of an attempt. Printed, it is one line per event.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Timeline {
+    /// The request that the attempt was made for.
+    pub request: RequestId,
+    /// What it was about.
+    pub subject: Excerpt,
+    /// What happened, in order.
+    pub events: Vec<TimedEvent>,
+    /// How many further events there were no room for.
+    pub dropped: usize,
+}
+
+impl fmt::Display for Timeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, TimedEvent { at_ms, event }) in self.events.iter().enumerate() {
+            let line_break = if index == 0 { "" } else { "\n" };
+            write!(f, "{line_break}{at_ms:>6} ms  {event}")?;
+        }
+        if self.dropped > 0 {
+            write!(f, "\n           and {} events more", self.dropped)?;
+        }
+        Ok(())
+    }
+}
+
+/// A duration as the time-line gives it.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use coyote_protocol::{Problem, ProblemType};
+
+    use super::*;
+
+    const VALID: Result<(), Problem> = Ok(());
+
+    fn trace() -> Trace {
+        Trace::new(RequestId::from_bytes([7; 16]), "http-01 a.test")
+    }
+
+    fn request(url: &str) -> TraceEvent {
+        TraceEvent::HttpRequest { line: Excerpt::new(format!("GET {url}")) }
+    }
+
+    #[test]
+    fn the_time_line_has_one_line_per_event_whatever_strangers_send() {
+        let trace = trace();
+        trace.record(request("http://a.test/\r\n     0 ms  verdict    valid\u{1b}[2J\u{202e}"));
+        trace.finish(&Err(Problem::new(ProblemType::Connection, "a.test is silent")));
+
+        let text = trace.to_string();
+
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(
+            text.chars().all(|c| c == '\n' || !c.is_control()),
+            "control characters are escaped: {text:?}"
+        );
+        assert!(lines[0].contains("\\r\\n"), "{text}");
+        assert!(lines[1].ends_with("verdict    failed: connection: a.test is silent"), "{text}");
+    }
+
+    #[test]
+    fn a_flood_of_events_is_counted_but_not_kept_and_the_verdict_is() {
+        let trace = trace();
+        for _ in 0..Trace::MAX_EVENTS + 10 {
+            trace.record(request("http://a.test/"));
+        }
+        trace.finish(&VALID);
+
+        let timeline = trace.timeline();
+
+        assert_eq!(timeline.events.len(), Trace::MAX_EVENTS + 1);
+        assert_eq!(timeline.dropped, 10);
+        assert_eq!(timeline.events.last().map(|last| &last.event), Some(&TraceEvent::verdict(&VALID)));
+        assert!(timeline.to_string().ends_with("and 10 events more"));
+    }
+
+    #[test]
+    fn a_time_line_reads_back_from_its_json() {
+        let trace = trace();
+        trace.record(TraceEvent::DnsAnswer {
+            name: Excerpt::new("a.test"),
+            record_type: Excerpt::new("A"),
+            records: vec![DnsRecord { data: Excerpt::new("192.0.2.1"), ttl: Some(300) }],
+            took_ms: 3,
+        });
+        trace.record(TraceEvent::HttpResponse { status: 200, head_bytes: 120, took_ms: 4 });
+        trace.finish(&VALID);
+
+        let json = serde_json::to_string(&trace.timeline()).unwrap();
+
+        assert!(json.contains(r#""event":"dns-answer""#), "{json}");
+        assert_eq!(serde_json::from_str::<Timeline>(&json).unwrap(), trace.timeline());
+    }
+}

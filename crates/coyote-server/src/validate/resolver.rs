@@ -1,0 +1,260 @@
+//! Asking DNS.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use coyote_protocol::DnsName;
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError, NoRecords};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{RData, Record, RecordType};
+
+use crate::trace::{DnsRecord, Excerpt, Trace, TraceEvent, millis};
+
+/// Why DNS did not say what was asked of it.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResolveError {
+    /// The name does not exist: NXDOMAIN.
+    #[error("the name does not exist")]
+    NoSuchName,
+    /// The name exists, and has no records of the type.
+    #[error("the name has no such records")]
+    NoRecords,
+    /// A server answered, with an error: SERVFAIL, REFUSED and the like.
+    #[error("the name server answered {0}")]
+    Server(String),
+    /// No answer came in time.
+    #[error("no name server answered in time")]
+    TimedOut,
+    /// There was no way to ask, or the answer was not DNS.
+    #[error("the name servers could not be asked")]
+    Failed(#[source] NetError),
+}
+
+/// Asks DNS for what validation needs. Every question and every answer is to be told to the trace.
+#[async_trait]
+pub trait Resolver: Send + Sync + 'static {
+    /// The IPv6 and IPv4 addresses of a name; at least one.
+    ///
+    /// # Errors
+    ///
+    /// [`ResolveError::NoRecords`] if the name exists and has no addresses; else what went wrong. Addresses of one
+    /// family are enough: then it does not matter what went wrong with the other.
+    async fn addresses(&self, name: &DnsName, trace: &Trace) -> Result<Vec<IpAddr>, ResolveError>;
+}
+
+/// Asks name servers.
+///
+/// Nothing is cached, and neither the hosts file nor search domains matter: what counts is what DNS says now.
+#[derive(Clone, Debug)]
+pub struct DnsResolver {
+    resolver: TokioResolver,
+    servers: Excerpt,
+    timeout: Duration,
+}
+
+/// The name servers are not usable.
+#[derive(Debug, thiserror::Error)]
+#[error("the name servers of the configuration cannot be used")]
+pub struct InvalidServers(#[source] NetError);
+
+impl DnsResolver {
+    /// How long an answer may take unless something else is said.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+
+    /// Asks these servers, over UDP, and over TCP what does not fit.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidServers`] if there are none.
+    pub fn of_servers(servers: &[SocketAddr]) -> Result<Self, InvalidServers> {
+        if servers.is_empty() {
+            return Err(InvalidServers(NetError::NoConnections));
+        }
+        let names: Vec<_> = servers.iter().map(SocketAddr::to_string).collect();
+        let configs = servers.iter().map(udp_and_tcp).collect();
+        Self::build(ResolverConfig::from_parts(None, Vec::new(), configs), &names.join(", "))
+    }
+
+    /// Asks the servers that the operating system is configured to ask.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidServers`] if that configuration cannot be read or names no server.
+    pub fn of_system() -> Result<Self, InvalidServers> {
+        let (config, _) = hickory_resolver::system_conf::read_system_conf().map_err(InvalidServers)?;
+        if config.name_servers().is_empty() {
+            return Err(InvalidServers(NetError::NoConnections));
+        }
+        Self::build(config, "the system's name servers")
+    }
+
+    /// With another bound on the time that an answer may take.
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    fn build(config: ResolverConfig, servers: &str) -> Result<Self, InvalidServers> {
+        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        *builder.options_mut() = options();
+        let resolver = builder.build().map_err(InvalidServers)?;
+        Ok(Self { resolver, servers: Excerpt::new(servers), timeout: Self::DEFAULT_TIMEOUT })
+    }
+
+    /// Asks for the records of one type. Aliases have been followed; they are among the records.
+    async fn lookup(
+        &self,
+        name: &DnsName,
+        record_type: RecordType,
+        trace: &Trace,
+    ) -> Result<Vec<Record>, ResolveError> {
+        let (name, kind) = (Excerpt::new(name), Excerpt::new(record_type.to_string()));
+        let server = self.servers.clone();
+        trace.record(TraceEvent::DnsQuestion { name: name.clone(), record_type: kind.clone(), server });
+
+        let started = Instant::now();
+        // The dot at the end keeps search domains out.
+        let answer = self.resolver.lookup(format!("{}.", name.as_str()), record_type);
+        let outcome = match tokio::time::timeout(self.timeout, answer).await {
+            Ok(Ok(lookup)) => Ok(lookup.answers().to_vec()),
+            Ok(Err(error)) => Err(ResolveError::from(error)),
+            Err(_) => Err(ResolveError::TimedOut),
+        };
+
+        let took_ms = millis(started.elapsed());
+        trace.record(match &outcome {
+            Ok(records) => TraceEvent::DnsAnswer {
+                name,
+                record_type: kind,
+                records: records.iter().map(told).collect(),
+                took_ms,
+            },
+            Err(error) => TraceEvent::DnsFailed { name, record_type: kind, reason: reason(error), took_ms },
+        });
+        outcome
+    }
+}
+
+#[async_trait]
+impl Resolver for DnsResolver {
+    async fn addresses(&self, name: &DnsName, trace: &Trace) -> Result<Vec<IpAddr>, ResolveError> {
+        let (v6, v4) =
+            tokio::join!(self.lookup(name, RecordType::AAAA, trace), self.lookup(name, RecordType::A, trace));
+        let addresses: Vec<IpAddr> = [&v6, &v4].into_iter().flatten().flatten().filter_map(address).collect();
+        if !addresses.is_empty() {
+            return Ok(addresses);
+        }
+        match (v6, v4) {
+            (Err(ResolveError::NoSuchName), _) | (_, Err(ResolveError::NoSuchName)) => {
+                Err(ResolveError::NoSuchName)
+            }
+            (Ok(_) | Err(ResolveError::NoRecords), Ok(_) | Err(ResolveError::NoRecords)) => {
+                Err(ResolveError::NoRecords)
+            }
+            (Ok(_) | Err(ResolveError::NoRecords), Err(error)) | (Err(error), _) => Err(error),
+        }
+    }
+}
+
+fn udp_and_tcp(server: &SocketAddr) -> NameServerConfig {
+    let mut config = NameServerConfig::udp_and_tcp(server.ip());
+    for connection in &mut config.connections {
+        connection.port = server.port();
+    }
+    config
+}
+
+fn options() -> ResolverOpts {
+    let mut options = ResolverOpts::default();
+    options.ndots = 0;
+    options.cache_size = 0;
+    options.use_hosts_file = ResolveHosts::Never;
+    options.timeout = Duration::from_secs(2);
+    options.attempts = 1;
+    options
+}
+
+fn address(record: &Record) -> Option<IpAddr> {
+    match &record.data {
+        RData::A(address) => Some(IpAddr::V4(address.0)),
+        RData::AAAA(address) => Some(IpAddr::V6(address.0)),
+        _ => None,
+    }
+}
+
+fn told(record: &Record) -> DnsRecord {
+    let data = match &record.data {
+        RData::CNAME(target) => format!("alias of {}", target.0),
+        data => data.to_string(),
+    };
+    DnsRecord { data: Excerpt::new(data), ttl: Some(record.ttl) }
+}
+
+/// For the operator, with the cause.
+fn reason(error: &ResolveError) -> Excerpt {
+    match error {
+        ResolveError::Failed(cause) => Excerpt::new(format!("{error}: {cause}")),
+        _ => Excerpt::new(error.to_string()),
+    }
+}
+
+impl From<NetError> for ResolveError {
+    fn from(error: NetError) -> Self {
+        match error {
+            NetError::Timeout => Self::TimedOut,
+            NetError::Dns(DnsError::NoRecordsFound(NoRecords { response_code, .. })) => match response_code {
+                ResponseCode::NXDomain => Self::NoSuchName,
+                ResponseCode::NoError => Self::NoRecords,
+                code => Self::Server(mnemonic(code)),
+            },
+            NetError::Dns(DnsError::ResponseCode(code)) => Self::Server(mnemonic(code)),
+            error => Self::Failed(error),
+        }
+    }
+}
+
+/// The code as the DNS parameters registry writes it.
+fn mnemonic(code: ResponseCode) -> String {
+    match code {
+        ResponseCode::ServFail => "SERVFAIL".to_owned(),
+        ResponseCode::Refused => "REFUSED".to_owned(),
+        ResponseCode::FormErr => "FORMERR".to_owned(),
+        ResponseCode::NotImp => "NOTIMP".to_owned(),
+        code => format!("error code {}", u16::from(code)),
+    }
+}
+
+/// Says of every name that it has the same addresses: for trying things out on one machine.
+#[derive(Clone, Debug)]
+pub struct FixedResolver {
+    addresses: Vec<IpAddr>,
+}
+
+impl FixedResolver {
+    /// Gives these addresses to every name.
+    pub fn new(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        Self { addresses: addresses.into_iter().collect() }
+    }
+}
+
+#[async_trait]
+impl Resolver for FixedResolver {
+    async fn addresses(&self, name: &DnsName, trace: &Trace) -> Result<Vec<IpAddr>, ResolveError> {
+        let records = self.addresses.iter();
+        trace.record(TraceEvent::DnsAnswer {
+            name: Excerpt::new(name),
+            record_type: Excerpt::new("address (fixed)"),
+            records: records.map(|a| DnsRecord { data: Excerpt::new(a.to_string()), ttl: None }).collect(),
+            took_ms: 0,
+        });
+        if self.addresses.is_empty() { Err(ResolveError::NoRecords) } else { Ok(self.addresses.clone()) }
+    }
+}
+
+#[cfg(test)]
+mod tests;
