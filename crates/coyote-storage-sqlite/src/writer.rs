@@ -157,3 +157,6 @@ where
         self.reply.send(answer).ok();
     }
 }
+
+#[cfg(test)]
+mod tests;
