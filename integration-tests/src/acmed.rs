@@ -1,0 +1,280 @@
+//! The program under test, as a process.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    fs::{File, OpenOptions},
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use crate::{Client, DIRECTORY, Database, Dns, Http, Request, Responder, eventually};
+
+/// How long a start may take.
+const START: Duration = Duration::from_secs(30);
+
+/// How a server is to be set up: what `serve` reads from its configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    sections: BTreeMap<&'static str, Vec<String>>,
+    environment: Vec<(String, String)>,
+}
+
+impl Setup {
+    /// A server that looks up names here, and validates there: loopback may be dialled.
+    #[must_use]
+    pub fn new(dns: &Dns, responder: &Responder) -> Self {
+        Self::default()
+            .with("validation", &format!("resolvers = [\"{}\"]", dns.address()))
+            .with("validation", &format!("http_port = {}", responder.port()))
+            .with("validation", "challenges = [\"http-01\"]")
+            .with("validation", "allow = [\"127.0.0.1/32\"]")
+    }
+
+    /// With a line of configuration in this section.
+    #[must_use]
+    pub fn with(mut self, section: &'static str, line: &str) -> Self {
+        self.sections.entry(section).or_default().push(line.to_owned());
+        self
+    }
+
+    /// With an environment variable.
+    #[must_use]
+    pub fn with_environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    fn to_toml(&self) -> String {
+        let section = |(name, lines): (&&str, &Vec<String>)| format!("[{name}]\n{}\n", lines.join("\n"));
+        self.sections.iter().map(section).collect()
+    }
+}
+
+/// A running server, and all it has written. It ends with this value.
+pub struct Acmed {
+    directory: TempDir,
+    base_url: String,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    child: Option<Child>,
+}
+
+impl Acmed {
+    /// `acmed serve` with this configuration.
+    #[must_use]
+    pub fn serve(setup: &Setup) -> Self {
+        let mut acmed = Self::prepare();
+        let config = acmed.path("acmed.toml");
+        fs::write(&config, setup.to_toml()).expect("the configuration can be written");
+        acmed.environment = setup.environment.clone();
+        acmed.begin(&["serve", "--config", config.to_str().expect("a UTF-8 path")]);
+        acmed
+    }
+
+    /// `acmed dev` with these arguments.
+    #[must_use]
+    pub fn dev(arguments: &[&str]) -> Self {
+        let mut acmed = Self::prepare();
+        acmed.begin(&[&["dev"], arguments].concat());
+        acmed
+    }
+
+    fn prepare() -> Self {
+        let directory = tempfile::Builder::new().prefix("acmed-").tempdir().expect("a temporary directory");
+        let (base_url, arguments, environment) = (String::new(), Vec::new(), Vec::new());
+        Self { directory, base_url, arguments, environment, child: None }
+    }
+
+    /// Another process may take the port between our look and the server's: then the next is tried.
+    fn begin(&mut self, arguments: &[&str]) {
+        for _ in 0..5 {
+            let listen = format!("127.0.0.1:{}", free_port());
+            self.base_url = format!("http://{listen}");
+            let data = self.data().display().to_string();
+            let common = ["--listen", &listen, "--base-url", &self.base_url, "--data-dir", &data];
+            self.arguments = arguments.iter().chain(&common).map(|&argument| argument.to_owned()).collect();
+            self.spawn();
+            if self.wait_until_it_answers() {
+                return;
+            }
+        }
+        panic!("acmed does not start:\n{}", self.log());
+    }
+
+    fn spawn(&mut self) {
+        let mut command = Command::new(binary());
+        command.args(&self.arguments).current_dir(self.directory.path());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(self.append("stdout")).stderr(self.append("stderr"));
+        self.child = Some(command.spawn().expect("acmed can be started"));
+    }
+
+    /// Whether it answers; not if it ends instead.
+    fn wait_until_it_answers(&mut self) -> bool {
+        let http = self.http();
+        let child = self.child.as_mut().expect("a process");
+        eventually("acmed answers or ends", START, || {
+            if child.try_wait().expect("its state").is_some() {
+                return Some(false);
+            }
+            let answer = http.try_send(&Request::new("GET", DIRECTORY));
+            answer.is_ok_and(|answer| answer.status == 200).then_some(true)
+        })
+    }
+
+    /// Ends it as a power failure would, but for the disk: SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("it can be killed");
+            child.wait().expect("it has ended");
+        }
+    }
+
+    /// Asks it to end (SIGTERM), and waits until it has. Answers whether it says that all went well.
+    #[must_use]
+    pub fn stop(&mut self) -> bool {
+        let mut child = self.child.take().expect("a process");
+        let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+        assert!(asked.expect("kill can be run").success());
+        let status = eventually("acmed stops", START, || child.try_wait().expect("its state"));
+        status.success()
+    }
+
+    /// Starts it again, on the same data and the same port.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.spawn();
+        assert!(self.wait_until_it_answers(), "acmed does not start again:\n{}", self.log());
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("a process").id()
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|status| status.is_none()))
+    }
+
+    /// How much memory it has, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or_default() * 1024
+    }
+
+    /// The transport to it.
+    #[must_use]
+    pub fn http(&self) -> Http {
+        Http::plain(&self.base_url)
+    }
+
+    /// A client of it.
+    #[must_use]
+    pub fn client(&self) -> Arc<Client> {
+        Client::new(self.http())
+    }
+
+    /// The base URL.
+    #[must_use]
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// Its data directory.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    /// Its database.
+    #[must_use]
+    pub fn database(&self) -> Database {
+        Database::open(&self.data().join("acmed.db"))
+    }
+
+    /// A file in the directory that it runs in.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The root certificates that it serves, in a file.
+    #[must_use]
+    pub fn roots(&self) -> PathBuf {
+        let path = self.path("roots.pem");
+        fs::write(&path, self.http().get("/ca/root.pem").expect(200).body).expect("a file can be written");
+        path
+    }
+
+    /// What it has logged, over all its starts.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("stderr")).unwrap_or_default()
+    }
+
+    /// What it has printed.
+    #[must_use]
+    pub fn stdout(&self) -> String {
+        fs::read_to_string(self.path("stdout")).unwrap_or_default()
+    }
+
+    fn append(&self, name: &str) -> File {
+        OpenOptions::new().create(true).append(true).open(self.path(name)).expect("a file can be opened")
+    }
+}
+
+impl Drop for Acmed {
+    fn drop(&mut self) {
+        self.kill();
+        let log = self.log();
+        let tail: Vec<_> = log.lines().rev().take(40).collect();
+        let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
+        if std::thread::panicking() {
+            eprintln!("the end of acmed's log:\n{tail}");
+        } else {
+            assert!(!log.contains("panicked at"), "acmed has panicked:\n{log}");
+        }
+    }
+}
+
+/// A port of the loopback that nobody listened on a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// The program: `ACMED_BIN`, or the one in the target directory that this test was built into. `scripts/test` builds
+/// it beforehand; where nobody has, it is built now.
+fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| match env::var_os("ACMED_BIN") {
+        Some(path) => path.into(),
+        None => program("acmed"),
+    })
+}
+
+/// One of this repository's programs.
+pub(crate) fn program(name: &str) -> PathBuf {
+    let test = env::current_exe().expect("the path of this test");
+    let profile = test.ancestors().nth(2).expect("the target directory");
+    let path = profile.join(name);
+    if !path.exists() {
+        let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        build.args(["build", "-p", name]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().expect("cargo can be run").success(), "{name} cannot be built");
+    }
+    path
+}
