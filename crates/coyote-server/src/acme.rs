@@ -13,6 +13,7 @@ use crate::{
     limits::Limits,
     policy::{AllowAll, KeyPolicy, Policy},
     reply::Reply,
+    service::own_certificate::BY_OPERATOR,
     url::{InvalidBaseUrl, Urls, path},
     validate::{
         AddressPolicy, ChallengeValidator, DnsResolver, Http01, InvalidServers, Network, NetworkLimits,
@@ -140,7 +141,7 @@ impl Acme {
 
     /// Whether this way of proving control is allowed for this identifier now.
     pub(crate) fn allows_method(&self, identifier: &Identifier, method: &ChallengeType) -> bool {
-        self.validator(method).is_some_and(|validator| validator.offers(identifier))
+        method.as_str() == BY_OPERATOR || self.validator(method).is_some_and(|validator| validator.offers(identifier))
     }
 }
 
@@ -272,8 +273,8 @@ fn directory(urls: &Urls, meta: &DirectoryMeta) -> Directory {
         new_account: urls.at(path::NEW_ACCOUNT),
         new_order: urls.at(path::NEW_ORDER),
         new_authz: None,
-        revoke_cert: None,
-        key_change: None,
+        revoke_cert: Some(urls.at(path::REVOKE_CERT)),
+        key_change: Some(urls.at(path::KEY_CHANGE)),
         renewal_info: None,
         meta: (*meta != DirectoryMeta::default()).then(|| meta.clone()),
     }

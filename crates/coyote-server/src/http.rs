@@ -24,8 +24,8 @@ use crate::{
     acme::Acme,
     error::Error,
     url::path::{
-        ACCOUNT, AUTHORIZATION, CERTIFICATE, CHALLENGE, DIRECTORY, NEW_ACCOUNT, NEW_NONCE, NEW_ORDER, ORDER,
-        ROOTS,
+        ACCOUNT, AUTHORIZATION, CERTIFICATE, CHALLENGE, DIRECTORY, KEY_CHANGE, NEW_ACCOUNT, NEW_NONCE,
+        NEW_ORDER, ORDER, REVOKE_CERT, ROOTS,
     },
 };
 
@@ -54,6 +54,8 @@ pub fn routes(acme: Arc<Acme>) -> impl FnOnce(&mut ServiceConfig) {
                     )
                     .service(below(NEW_ACCOUNT, "").route(web::post().to(new_account)))
                     .service(below(NEW_ORDER, "").route(web::post().to(new_order)))
+                    .service(below(KEY_CHANGE, "").route(web::post().to(key_change)))
+                    .service(below(REVOKE_CERT, "").route(web::post().to(revoke_certificate)))
                     .service(below(ACCOUNT, "/{account}").route(web::post().to(account)))
                     .service(below(ACCOUNT, "/{account}/orders").route(web::post().to(orders)))
                     .service(below(ORDER, "/{order}").route(web::post().to(order)))
@@ -94,6 +96,18 @@ async fn new_account(signed: Signed) -> HttpResponse {
 async fn new_order(signed: Signed) -> HttpResponse {
     let target = signed.at(NEW_ORDER);
     signed.run(target, |acme, request, ()| async move { acme.new_order(&request).await }).await
+}
+
+/// `POST keyChange`. RFC 8555 section 7.3.5.
+async fn key_change(signed: Signed) -> HttpResponse {
+    let target = signed.at(KEY_CHANGE);
+    signed.run(target, |acme, request, ()| async move { acme.key_change(&request).await }).await
+}
+
+/// `POST revokeCert`. RFC 8555 section 7.6.
+async fn revoke_certificate(signed: Signed) -> HttpResponse {
+    let target = signed.at(REVOKE_CERT);
+    signed.run(target, |acme, request, ()| async move { acme.revoke_certificate(&request).await }).await
 }
 
 /// `POST` to an account. RFC 8555 section 7.3.2.

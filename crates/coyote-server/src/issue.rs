@@ -75,7 +75,7 @@ pub trait Issuer: Send + Sync + 'static {
     /// after a crash or a [`Transient`](IssuanceFailure::Transient) failure.
     async fn issue(&self, request: &IssuanceRequest<'_>) -> Result<IssuedCertificate, IssuanceFailure>;
 
-    /// Is told that a certificate was revoked, after it was recorded; told again until it succeeds.
+    /// Is told that a certificate was revoked, once that is on record. A failure is logged, and the record stands.
     async fn revoke(&self, certificate: &Certificate, reason: RevocationReason) -> Result<(), BoxError>;
 
     /// The moment that no certificate it makes is valid beyond. Default: none.

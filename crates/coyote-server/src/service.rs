@@ -15,9 +15,12 @@ mod authorization;
 mod certificate;
 mod challenge;
 mod directory;
+mod key_change;
 mod nonce;
 mod order;
+pub(crate) mod own_certificate;
 pub(crate) mod request;
+mod revocation;
 
 impl Acme {
     /// Makes an operation's result an answer: a problem document for an error, which is logged here and only here,

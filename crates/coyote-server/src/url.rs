@@ -29,6 +29,10 @@ pub mod path {
     pub const NEW_ACCOUNT: &str = "/acme/new-account";
     /// `POST`: a new order.
     pub const NEW_ORDER: &str = "/acme/new-order";
+    /// `POST`: another key for an account.
+    pub const KEY_CHANGE: &str = "/acme/key-change";
+    /// `POST`: a revocation.
+    pub const REVOKE_CERT: &str = "/acme/revoke-cert";
     /// Accounts.
     pub const ACCOUNT: &str = "/acme/account";
     /// Orders.

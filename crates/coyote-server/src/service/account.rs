@@ -1,5 +1,6 @@
 //! Accounts. RFC 8555 sections 7.1.2 and 7.3.
 
+use coyote_jose::VerifyingKey;
 use coyote_protocol::{self as wire, AccountStatus, NewAccount, Problem, ProblemType};
 use coyote_storage::{Account, AccountChange, AccountId, Creation, OrderId, StorageError};
 use tracing::instrument;
@@ -107,10 +108,14 @@ impl Acme {
         Ok(Reply::json(200, &self.wire_account(account))?.with_location(self.urls.account(&account.id)))
     }
 
+    /// Whether a key is good enough for an account.
+    pub(super) fn check_account_key(&self, key: &VerifyingKey) -> Result<()> {
+        let checked = self.key_policy.check(key.public_key());
+        checked.map_err(|weak| Error::problem(ProblemType::BadPublicKey, weak.to_string()))
+    }
+
     async fn prepare_account(&self, request: &SelfSigned, wanted: NewAccount) -> Result<Account> {
-        self.key_policy
-            .check(request.key.public_key())
-            .map_err(|weak| Error::problem(ProblemType::BadPublicKey, weak.to_string()))?;
+        self.check_account_key(&request.key)?;
         self.check_contacts(&wanted.contact)?;
         if let (Some(terms), false) = (&self.meta.terms_of_service, wanted.terms_of_service_agreed) {
             let problem =
@@ -141,7 +146,7 @@ impl Acme {
         contacts.iter().try_for_each(|contact| check_contact(contact, self.limits.contact_length as usize))
     }
 
-    fn wire_account(&self, account: &Account) -> wire::Account {
+    pub(super) fn wire_account(&self, account: &Account) -> wire::Account {
         let binding = account.external_account.as_ref().map(|external| external.binding.to_string());
         wire::Account {
             status: account.status(),

@@ -113,6 +113,11 @@ impl Authenticated {
         object(&self.payload)
     }
 
+    /// The payload, as it was signed.
+    pub(super) fn raw_payload(&self) -> &[u8] {
+        &self.payload
+    }
+
     /// Whether the payload is empty, as in a POST-as-GET. RFC 8555 section 6.3.
     pub fn is_post_as_get(&self) -> bool {
         self.payload.is_empty()
@@ -139,7 +144,7 @@ impl SelfSigned {
 }
 
 /// Reads a JSON object. serde would also take an array for a struct, which no ACME payload is.
-fn object<T: DeserializeOwned>(payload: &[u8]) -> Result<T> {
+pub(super) fn object<T: DeserializeOwned>(payload: &[u8]) -> Result<T> {
     if payload.trim_ascii_start().first() != Some(&b'{') {
         return Err(Error::malformed("the payload is not a JSON object"));
     }

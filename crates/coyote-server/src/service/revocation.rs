@@ -1,0 +1,139 @@
+//! Revocation. RFC 8555 section 7.6.
+
+use coyote_jose::{Jwk, Jws, KeyId, Thumbprint};
+use coyote_protocol::{
+    CertificateChain, Problem, ProblemType, RevocationReason, RevokeCertificate, UnknownReason,
+};
+use coyote_storage::{Account, Cause, Certificate, Serial, StorageError};
+use openssl::x509::X509;
+use tracing::instrument;
+
+use super::{
+    chain,
+    request::{Authenticated, Request, SelfSigned},
+};
+use crate::{
+    acme::Acme,
+    error::{Error, Result},
+    reply::Reply,
+};
+
+/// Who asks for a revocation, and has proved it.
+enum Claimant {
+    Account(Box<Account>),
+    Key(Thumbprint),
+}
+
+impl Acme {
+    /// `revokeCert`: revokes a certificate for the account that it was issued to, for one that is authorized for all of
+    /// its names, or for whoever has its key. RFC 8555 section 7.6.
+    ///
+    /// # Errors
+    ///
+    /// `malformed`; `badRevocationReason`; `alreadyRevoked`; `unauthorized` for everybody else, for a certificate that
+    /// has expired, and for one that was not issued here.
+    #[instrument(skip_all, fields(client = ?request.client))]
+    pub async fn revoke_certificate(&self, request: &Request) -> Result<Reply> {
+        let (claimant, cause, wanted) = self.authenticate_revocation(request).await?;
+        let der = wanted.der().map_err(|_| Error::malformed("the certificate is not base64url"))?;
+        let certificate = self.find_certificate(&der).await?;
+        let reason = accept_reason(wanted.reason)?;
+        if certificate.not_after < cause.now {
+            return Err(Error::unauthorized("the certificate has expired"));
+        }
+        self.check_claim(&claimant, &certificate, &der, &cause).await?;
+        let revoked = self.storage.revoke_certificate(&certificate.id, reason, &cause).await?;
+        tracing::info!(serial = %revoked.serial, certificate = %revoked.id, %reason, "revoked");
+        if let Err(error) = self.issuer.revoke(&revoked, reason).await {
+            tracing::error!(serial = %revoked.serial, error = %chain(&*error), "the issuer did not take the revocation");
+        }
+        Ok(Reply::empty(200))
+    }
+
+    async fn authenticate_revocation(
+        &self,
+        request: &Request,
+    ) -> Result<(Claimant, Cause, RevokeCertificate)> {
+        match Jws::parse(&request.body)?.header().key {
+            KeyId::Kid(_) => {
+                let request: Authenticated = self.authenticate(request).await?;
+                let wanted = request.payload()?;
+                Ok((Claimant::Account(Box::new(request.account)), request.cause, wanted))
+            }
+            KeyId::Jwk(_) => {
+                let request: SelfSigned = self.authenticate_key(request).await?;
+                let wanted = request.payload()?;
+                Ok((Claimant::Key(request.key.thumbprint()), request.cause, wanted))
+            }
+        }
+    }
+
+    /// The certificate on record that is this one, octet for octet: a serial number alone names nothing.
+    async fn find_certificate(&self, der: &[u8]) -> Result<Certificate> {
+        let serial = serial(der).ok_or_else(|| Error::malformed("the certificate is not one in DER"))?;
+        let unknown = || Error::unauthorized("the certificate was not issued here");
+        let certificate = match self.storage.certificate_by_serial(&serial).await {
+            Err(StorageError::NotFound) => return Err(unknown()),
+            certificate => certificate?,
+        };
+        let chain: CertificateChain = certificate
+            .chain
+            .parse()
+            .map_err(|error| Error::internal("reading a certificate from the store", error))?;
+        if chain.as_der().first().is_none_or(|leaf| leaf != der) {
+            return Err(unknown());
+        }
+        Ok(certificate)
+    }
+
+    async fn check_claim(
+        &self,
+        claimant: &Claimant,
+        certificate: &Certificate,
+        der: &[u8],
+        cause: &Cause,
+    ) -> Result<()> {
+        let account = match claimant {
+            Claimant::Key(key) if certified_key(der) == Some(*key) => return Ok(()),
+            Claimant::Key(_) => return Err(Error::unauthorized("the key is not the certificate's")),
+            Claimant::Account(account) if account.id == certificate.account => return Ok(()),
+            Claimant::Account(account) => account,
+        };
+        let order = self.storage.order(&certificate.account, &certificate.order).await?;
+        let names = &order.identifiers;
+        let held = self.storage.reusable_authorizations(&account.id, names, cause.now).await?;
+        if names.iter().all(|name| held.iter().any(|authorization| authorization.identifier == *name)) {
+            return Ok(());
+        }
+        Err(Error::unauthorized(
+            "the account is neither the certificate's nor authorized for all of its names",
+        ))
+    }
+}
+
+/// The reasons that a subscriber may give; the others are a CA's own affairs. RFC 5280 section 5.3.1.
+fn accept_reason(code: Option<u8>) -> Result<RevocationReason, Problem> {
+    use RevocationReason::{
+        AffiliationChanged, CessationOfOperation, KeyCompromise, PrivilegeWithdrawn, Superseded, Unspecified,
+    };
+    let reason = code.map_or(Ok(Unspecified), RevocationReason::try_from);
+    let reason = reason.map_err(|error: UnknownReason| Problem::from(error))?;
+    match reason {
+        Unspecified | KeyCompromise | AffiliationChanged | Superseded | CessationOfOperation
+        | PrivilegeWithdrawn => Ok(reason),
+        other => {
+            let detail = format!("{other} is not a reason that a certificate's holder can give");
+            Err(Problem::new(ProblemType::BadRevocationReason, detail))
+        }
+    }
+}
+
+fn serial(der: &[u8]) -> Option<Serial> {
+    let certificate = X509::from_der(der).ok()?;
+    Serial::from_bytes(&certificate.serial_number().to_bn().ok()?.to_vec())
+}
+
+fn certified_key(der: &[u8]) -> Option<Thumbprint> {
+    let key = X509::from_der(der).ok()?.public_key().ok()?;
+    Some(Jwk::from_public_key(&key).ok()?.thumbprint())
+}
