@@ -25,5 +25,8 @@ pub use entropy::{Entropy, NoEntropy, SystemEntropy};
 pub use error::{Error, Result};
 pub use limits::{Bound, InvalidLimit, Limits};
 pub use reply::{Body, Reply, Response};
-pub use service::request::{Authenticated, Request};
+pub use service::{
+    own_certificate::OwnCertificate,
+    request::{Authenticated, Request},
+};
 pub use url::{InvalidBaseUrl, Urls, path};

@@ -157,7 +157,7 @@ impl Acme {
     }
 
     /// The terms of a lease for work that takes no longer than `work`.
-    fn lease_terms(&self, work: Duration, now: Timestamp) -> Result<LeaseTerms> {
+    pub(crate) fn lease_terms(&self, work: Duration, now: Timestamp) -> Result<LeaseTerms> {
         let token = LeaseToken::from_bytes(self.entropy.bytes()?);
         Ok(LeaseTerms { token, expires: now + work + self.limits.lease_margin })
     }

@@ -37,7 +37,7 @@ impl Acme {
 
     /// Asks the issuer once for the order's certificate, and settles the job: issued, refused, or to be tried again.
     #[instrument(skip_all, fields(order = %order.id))]
-    pub(super) async fn issue(&self, lease: Lease, order: Order) -> Option<Order> {
+    pub(crate) async fn issue(&self, lease: Lease, order: Order) -> Option<Order> {
         let job = lease.job;
         let settled = match self.certificate_for(&lease, order).await {
             Ok(outcome) => self.settle_issuance(lease, outcome).await,
