@@ -1,0 +1,218 @@
+//! The one list of all promises, and what becomes of it: constants to run them from, and tests for a backend.
+
+/// All promises of a kind, handed to a macro: `__promises!(storage [macro] arguments)`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __promises {
+    (storage [$($then:tt)*] $($with:tt)*) => {
+        $($then)*! {
+            ($($with)*)
+            accounts::a_new_account_reads_back_as_it_was_stored
+            accounts::of_many_new_accounts_with_one_key_one_is_created_and_all_get_it
+            accounts::a_key_that_has_an_account_gets_that_account_also_a_closed_one
+            accounts::one_key_may_have_an_account_in_each_directory
+            accounts::an_account_is_not_found_in_another_directory
+            accounts::an_unknown_account_is_not_found
+            accounts::an_account_id_in_use_is_refused_and_its_account_unharmed
+            accounts::of_many_new_accounts_with_one_id_one_is_created
+            accounts::an_update_changes_what_it_names_and_nothing_else
+            accounts::of_concurrent_updates_none_is_lost
+            accounts::a_closed_account_stays_closed_and_cannot_be_changed
+            accounts::an_account_answers_to_its_new_key_and_to_no_other
+            accounts::a_key_that_has_an_account_is_refused_as_a_new_key_and_the_account_is_named
+            accounts::a_key_of_another_directory_may_become_an_accounts_new_key
+            accounts::a_key_change_from_a_key_that_was_changed_meanwhile_is_refused
+            accounts::of_many_key_changes_from_one_key_one_succeeds
+            accounts::of_many_accounts_that_change_to_one_key_one_succeeds
+            accounts::a_new_account_and_a_key_change_do_not_both_get_one_key
+            orders::a_new_order_reads_back_as_it_was_stored
+            orders::a_foreign_order_and_an_unknown_order_get_the_same_answer
+            orders::an_order_for_an_account_that_is_closed_or_unknown_is_refused
+            orders::an_order_id_in_use_is_refused
+            orders::an_authorization_id_in_use_is_refused_and_nothing_is_stored
+            orders::of_many_new_orders_with_one_id_one_is_stored
+            orders::authorizations_come_in_the_order_of_the_identifiers
+            orders::challenges_come_in_the_order_in_which_they_were_made
+            orders::an_order_is_ready_once_all_its_authorizations_are_valid
+            orders::an_order_with_a_failed_authorization_is_invalid
+            orders::an_order_is_invalid_once_it_has_expired
+            orders::a_valid_authorization_is_good_for_another_order
+            orders::an_authorization_that_is_given_up_fails_all_orders_that_share_it
+            orders::an_authorization_that_is_foreign_unknown_or_not_valid_is_not_reused
+            orders::orders_are_listed_newest_first
+            orders::pages_of_any_length_make_up_the_whole_list
+            orders::the_page_after_an_order_that_is_not_the_accounts_is_empty
+            orders::an_account_sees_only_its_own_orders_listed
+            authorizations::a_foreign_authorization_and_an_unknown_one_get_the_same_answer
+            authorizations::the_authorization_to_reuse_is_the_one_that_holds_longest
+            authorizations::an_authorization_is_reused_only_while_it_is_valid
+            authorizations::an_authorization_is_reused_only_for_its_account_and_its_very_identifier
+            authorizations::a_pending_or_valid_authorization_can_be_given_up
+            authorizations::an_authorization_that_is_over_cannot_be_given_up
+            authorizations::of_many_who_give_an_authorization_up_one_succeeds
+            authorizations::an_authorization_that_is_given_up_while_it_is_validated_stays_given_up
+            validation::a_challenge_that_begins_is_processing_and_the_caller_has_its_job
+            validation::a_challenge_that_begins_again_begins_once
+            validation::of_many_who_begin_a_challenge_one_gets_the_lease
+            validation::a_challenge_that_is_not_the_authorizations_is_not_found
+            validation::a_challenge_of_a_decided_authorization_cannot_begin
+            validation::a_closed_account_cannot_begin_a_challenge
+            validation::a_challenge_that_begins_without_a_lease_has_a_job_at_once
+            validation::the_job_of_a_challenge_that_began_with_a_lease_is_free_when_the_lease_ends
+            validation::a_challenge_that_is_met_makes_its_authorization_valid
+            validation::a_challenge_that_fails_says_why_and_makes_its_authorization_invalid
+            validation::an_attempt_that_is_to_be_repeated_is_remembered_and_its_job_comes_back_when_due
+            validation::a_challenge_remembers_its_last_errors_oldest_first
+            validation::an_attempt_is_not_repeated_when_nobody_waits_for_it
+            validation::an_outcome_changes_nothing_when_the_authorization_is_decided
+            validation::of_two_challenges_of_one_authorization_the_first_to_end_decides
+            validation::two_challenges_of_one_authorization_have_a_job_each
+            validation::the_job_of_a_challenge_is_of_its_accounts_directory
+            issuance::an_issuance_that_begins_is_processing_and_the_caller_has_its_job
+            issuance::of_many_issuances_of_one_order_one_begins
+            issuance::an_order_that_is_not_ready_cannot_begin_to_be_issued
+            issuance::a_foreign_order_and_an_unknown_one_cannot_begin_to_be_issued_alike
+            issuance::a_closed_account_cannot_begin_an_issuance
+            issuance::an_issuance_that_begins_without_a_lease_has_a_job_at_once
+            issuance::the_job_of_an_issuance_that_began_with_a_lease_is_free_when_the_lease_ends
+            issuance::the_job_of_an_issuance_is_of_its_accounts_directory
+            issuance::a_serial_is_on_record_before_anything_is_signed_with_it
+            issuance::a_serial_that_was_never_recorded_is_not_found
+            issuance::a_serial_stays_on_record_when_an_issuance_is_taken_over
+            issuance::a_serial_is_used_once
+            issuance::of_many_issuances_with_one_serial_one_begins
+            issuance::an_issuance_that_ends_well_makes_the_order_valid_and_stores_the_certificate
+            issuance::an_issuance_that_is_refused_makes_the_order_invalid_and_says_why
+            issuance::an_order_is_issued_once
+            issuance::of_many_who_finish_an_issuance_one_certificate_is_stored
+            leases::a_validation_that_was_taken_over_cannot_be_settled_by_who_had_it_before
+            leases::an_issuance_that_was_taken_over_cannot_be_settled_by_who_had_it_before
+            leases::a_lease_is_lost_when_it_ends
+            leases::a_lease_is_good_until_it_ends
+            leases::a_lease_is_spent_once
+            leases::a_lease_with_another_token_settles_nothing
+            leases::a_lease_on_one_kind_of_work_settles_no_other_kind
+            leases::of_many_who_settle_a_validation_with_one_lease_one_does
+            leases::of_a_settlement_and_a_takeover_at_the_same_time_one_happens
+            certificates::a_certificate_reads_back_as_it_was_stored
+            certificates::a_foreign_certificate_and_an_unknown_one_get_the_same_answer
+            certificates::a_certificate_is_found_by_its_very_serial
+            certificates::a_certificate_that_is_revoked_says_when_and_why
+            certificates::a_certificate_is_revoked_once_and_the_first_reason_stands
+            certificates::of_many_who_revoke_a_certificate_one_succeeds
+            certificates::revocations_are_of_the_revoked_certificates_that_have_not_expired
+            certificates::pages_of_revocations_make_up_the_whole_list
+            jobs::no_job_is_given_to_two_workers
+            jobs::a_worker_is_given_jobs_of_its_directory_only
+            jobs::jobs_that_are_due_longest_are_given_first
+            jobs::a_job_is_not_given_before_it_is_due
+            jobs::a_lease_has_the_terms_that_were_asked_for_and_counts_the_attempt
+            jobs::a_job_is_given_again_when_its_lease_ends
+            jobs::a_job_that_is_given_back_is_given_again_when_it_is_due
+            jobs::a_job_that_was_taken_over_cannot_be_given_back_by_who_had_it_before
+            jobs::the_next_job_is_due_when_it_can_be_claimed
+            sweep::a_sweep_usually_finds_nothing_to_do
+            sweep::a_lost_job_is_restored
+            sweep::a_job_that_nobody_waits_for_is_not_restored
+            sweep::of_many_sweeps_one_restores_a_lost_job
+            sweep::orders_that_expired_long_ago_are_removed_with_all_they_have
+            sweep::an_authorization_is_kept_as_long_as_an_order_has_it
+            sweep::an_authorization_that_has_not_expired_outlives_its_order
+            sweep::an_order_that_is_processing_is_never_removed
+            sweep::a_certificate_is_kept_until_it_has_expired_also_a_revoked_one
+            sweep::an_expired_certificate_is_removed_with_its_order
+            sweep::a_sweep_touches_no_more_rows_of_a_kind_than_it_may
+            sweep::audit_records_that_are_old_enough_are_removed
+            audit::what_happens_to_an_account_is_recorded
+            audit::how_an_issuance_ended_is_recorded_and_no_step_on_the_way
+            audit::a_revocation_is_recorded
+            audit::what_did_not_happen_is_not_recorded
+            audit::what_happens_once_in_a_race_is_recorded_once
+            audit::a_record_says_who_did_it_in_which_request_and_from_where
+            audit::the_latest_records_come_first_and_no_more_than_were_asked_for
+            audit::validations_are_not_recorded
+            fidelity::contacts_come_back_as_they_were
+            fidelity::account_keys_come_back_as_they_were
+            fidelity::an_external_account_comes_back_as_it_was
+            fidelity::directories_are_told_apart_by_their_very_names
+            fidelity::times_come_back_to_the_millisecond
+            fidelity::problems_come_back_as_they_were
+            fidelity::identifiers_of_every_kind_come_back_as_they_were
+            fidelity::challenges_of_any_type_come_back_as_they_were
+            fidelity::requests_and_chains_come_back_byte_for_byte
+            fidelity::profiles_come_back_as_they_were
+        }
+    };
+    (nonces [$($then:tt)*] $($with:tt)*) => {
+        $($then)*! {
+            ($($with)*)
+            nonces::a_nonce_is_good_once
+            nonces::of_many_who_use_a_nonce_one_succeeds
+            nonces::no_nonce_is_issued_twice
+            nonces::a_nonce_that_was_never_issued_is_refused
+            nonces::a_nonce_of_another_store_is_refused
+            nonces::a_nonce_expires
+        }
+    };
+    (rate_limits [$($then:tt)*] $($with:tt)*) => {
+        $($then)*! {
+            ($($with)*)
+            rate_limits::a_quota_allows_its_amount_and_no_more
+            rate_limits::what_is_refused_takes_nothing
+            rate_limits::each_key_has_a_quota_of_its_own
+            rate_limits::of_many_who_take_no_more_are_allowed_than_there_is_room_for
+            rate_limits::every_answer_is_the_rules_answer
+        }
+    };
+}
+
+/// The promises as values.
+macro_rules! promises {
+    (() $($module:ident::$promise:ident)*) => {
+        &[$(Promise { name: stringify!($promise), keep: |world| Box::pin($module::$promise(world)) },)*]
+    };
+}
+pub(super) use promises;
+
+/// One test a promise.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __tests {
+    (($make:expr) $($module:ident::$promise:ident)*) => {$(
+        #[test]
+        fn $promise() {
+            $crate::conformance::run($make, $crate::conformance::$module::$promise);
+        }
+    )*};
+}
+
+/// Tests a storage: one test for each promise, with a store of its own.
+///
+/// Takes the name of an `async fn() -> Subject`; see [`Subject`](crate::conformance::Subject).
+#[macro_export]
+macro_rules! storage_conformance {
+    ($make:path) => {
+        $crate::__promises! { storage [$crate::__tests] async { $crate::conformance::World::from($make().await) } }
+    };
+}
+
+/// Tests a nonce store: one test for each promise.
+///
+/// Takes the name of an `async fn() -> Arc<dyn NonceStore>`, which makes a store that shares nothing with those it
+/// made before.
+#[macro_export]
+macro_rules! nonce_conformance {
+    ($make:path) => {
+        $crate::__promises! { nonces [$crate::__tests] async { [$make().await, $make().await] } }
+    };
+}
+
+/// Tests a store of rate limits: one test for each promise.
+///
+/// Takes the name of an `async fn() -> Arc<dyn RateLimitStore>`, which makes an empty store.
+#[macro_export]
+macro_rules! rate_limit_conformance {
+    ($make:path) => {
+        $crate::__promises! { rate_limits [$crate::__tests] $make() }
+    };
+}

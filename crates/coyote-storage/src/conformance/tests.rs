@@ -1,0 +1,74 @@
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::MemoryStorage;
+
+async fn fresh() -> Subject {
+    subject(MemoryStorage::new())
+}
+
+fn subject(storage: MemoryStorage) -> Subject {
+    let storage = Arc::new(storage);
+    let damaged = storage.clone();
+    Subject::new(storage, move |job| {
+        damaged.lose_job(&job);
+        std::future::ready(())
+    })
+}
+
+mod storage {
+    crate::storage_conformance!(super::fresh);
+}
+
+mod nonces_of_memory {
+    use super::*;
+
+    async fn fresh() -> Arc<dyn NonceStore> {
+        Arc::new(MemoryStorage::new())
+    }
+
+    crate::nonce_conformance!(fresh);
+}
+
+mod rate_limits_of_memory {
+    use super::*;
+
+    async fn fresh() -> Arc<dyn RateLimitStore> {
+        Arc::new(MemoryStorage::new())
+    }
+
+    crate::rate_limit_conformance!(fresh);
+}
+
+/// A kit that passes whatever a backend does is worth nothing.
+#[test]
+fn the_kit_notices_every_planted_fault() {
+    for fault in [PlantedFault::NoGuard, PlantedFault::NoTokenFence, PlantedFault::NoOwnerCheck] {
+        let broken = broken_by(|| MemoryStorage::with_fault(fault));
+        println!("{fault:?} breaks {} of {} promises:", broken.len(), STORAGE.len());
+        broken.iter().for_each(|promise| println!("  {promise}"));
+        assert!(!broken.is_empty(), "nothing notices {fault:?}");
+    }
+    assert_eq!(broken_by(MemoryStorage::new), [""; 0], "without a fault, nothing is broken");
+}
+
+#[test]
+fn each_promise_has_a_name_of_its_own() {
+    let names: BTreeSet<_> = STORAGE.iter().map(|promise| promise.name).collect();
+    assert_eq!(names.len(), STORAGE.len());
+    println!(
+        "{} promises of storage, {} of nonces, {} of rate limits",
+        names.len(),
+        NONCES.len(),
+        RATE_LIMITS.len()
+    );
+}
+
+fn broken_by(make: impl Fn() -> MemoryStorage) -> Vec<&'static str> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().unwrap();
+    let is_broken = |promise: &&Promise<World>| {
+        let test = runtime.spawn((promise.keep)(subject(make()).into()));
+        runtime.block_on(test).is_err()
+    };
+    STORAGE.iter().filter(is_broken).map(|promise| promise.name).collect()
+}
