@@ -155,3 +155,47 @@ pub trait AccountStore: Send + Sync + 'static {
         cause: &Cause,
     ) -> Result<Account>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{NOW, account, key};
+
+    #[test]
+    fn an_account_is_valid_until_it_is_closed_by_its_holder_or_by_the_operator() {
+        let valid = account();
+        assert_eq!(valid.status(), AccountStatus::Valid);
+        let deactivated = Account { deactivated: Some(NOW), ..valid.clone() };
+        assert_eq!(deactivated.status(), AccountStatus::Deactivated);
+        let revoked = Account { revoked: Some(NOW), ..deactivated.clone() };
+        assert_eq!(revoked.status(), AccountStatus::Revoked);
+        for mut closed in [deactivated, revoked] {
+            assert_eq!(closed.require_valid(), Err(Conflict::AccountNotValid));
+            assert_eq!(closed.update(AccountChange::default(), NOW), Err(Conflict::AccountNotValid));
+            let old = closed.key.thumbprint();
+            assert_eq!(closed.change_key(&old, key(2)), Err(Conflict::AccountNotValid));
+        }
+    }
+
+    #[test]
+    fn an_update_that_closes_an_account_may_change_it_as_well() {
+        let mut account = account();
+        let change =
+            AccountChange { contact: Some(Vec::new()), agree_to_terms_of_service: true, deactivate: true };
+        let event = account.update(change, NOW).unwrap();
+        assert_eq!(event, AuditEvent::AccountDeactivated { account: account.id });
+        assert_eq!(account.contact, Vec::<String>::new());
+        assert_eq!((account.terms_of_service_agreed, account.deactivated), (Some(NOW), Some(NOW)));
+    }
+
+    #[test]
+    fn a_key_is_replaced_only_by_who_knows_which_key_it_is() {
+        let mut account = account();
+        let first = account.key.thumbprint();
+        assert_eq!(account.change_key(&key(3).thumbprint(), key(2)), Err(Conflict::KeyChanged));
+        let event = account.change_key(&first, key(2)).unwrap();
+        let new = key(2).thumbprint();
+        assert_eq!(event, AuditEvent::AccountKeyChanged { account: account.id, old: first, new });
+        assert_eq!(account.key, key(2));
+    }
+}

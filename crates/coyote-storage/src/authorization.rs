@@ -250,3 +250,92 @@ pub trait AuthorizationStore: Send + Sync + 'static {
         cause: &Cause,
     ) -> Result<Authorization>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{EXPIRES, NOW, authorization, earn, fail, problem};
+
+    type Facts<'a> = &'a [&'a dyn Fn(&mut Authorization)];
+
+    /// RFC 8555 section 7.1.6.
+    #[test]
+    fn the_status_follows_from_the_facts() {
+        let gives_up = |it: &mut Authorization| it.deactivated = Some(NOW);
+        let takes_back = |it: &mut Authorization| it.revoked = Some(NOW);
+        let begins = |it: &mut Authorization| it.challenges[0].began = Some(NOW);
+        let table: [(&str, Timestamp, Facts<'_>, AuthorizationStatus); 11] = [
+            ("new", NOW, &[], AuthorizationStatus::Pending),
+            ("being validated", NOW, &[&begins], AuthorizationStatus::Pending),
+            ("earned", NOW, &[&earn], AuthorizationStatus::Valid),
+            ("failed", NOW, &[&fail], AuthorizationStatus::Invalid),
+            ("never earned in time", EXPIRES, &[], AuthorizationStatus::Invalid),
+            ("still being validated when time is up", EXPIRES, &[&begins], AuthorizationStatus::Invalid),
+            ("earned, and lapsed", EXPIRES, &[&earn], AuthorizationStatus::Expired),
+            ("given up", NOW, &[&gives_up], AuthorizationStatus::Deactivated),
+            ("earned, and given up", NOW, &[&earn, &gives_up], AuthorizationStatus::Deactivated),
+            ("given up, and lapsed", EXPIRES, &[&gives_up], AuthorizationStatus::Deactivated),
+            ("earned, and taken back", NOW, &[&earn, &takes_back], AuthorizationStatus::Revoked),
+        ];
+        for (what, now, facts, expected) in table {
+            let mut authorization = authorization(1, "a.test");
+            facts.iter().for_each(|fact| fact(&mut authorization));
+            assert_eq!(authorization.status(now), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_challenge_begins_once_and_may_be_begun_again() {
+        let mut authorization = authorization(1, "a.test");
+        let id = authorization.challenges[0].id;
+        assert!(authorization.begin_validation(&id, NOW).unwrap());
+        let begun = authorization.clone();
+        assert!(!authorization.begin_validation(&id, EXPIRES - std::time::Duration::from_secs(1)).unwrap());
+        assert_eq!(authorization, begun);
+        assert_eq!(authorization.owed(NOW), [Work::validation(&authorization, id)]);
+        assert_eq!(authorization.owed(EXPIRES), [], "nobody waits for it any more");
+    }
+
+    #[test]
+    fn an_unknown_challenge_is_not_found() {
+        let mut authorization = authorization(1, "a.test");
+        let unknown = ChallengeId::from_bytes([9; 16]);
+        assert!(matches!(authorization.begin_validation(&unknown, NOW), Err(StorageError::NotFound)));
+        assert!(!authorization.retry_validation(&unknown, problem("no"), NOW));
+        assert!(!authorization.finish_validation(&unknown, ValidationOutcome::Invalid(problem("no")), NOW));
+    }
+
+    #[test]
+    fn a_challenge_that_never_began_cannot_end() {
+        let mut authorization = authorization(1, "a.test");
+        let (before, id) = (authorization.clone(), authorization.challenges[0].id);
+        assert!(!authorization.retry_validation(&id, problem("no"), NOW));
+        assert!(!authorization.finish_validation(&id, ValidationOutcome::Valid { expires: EXPIRES }, NOW));
+        assert_eq!(authorization, before);
+    }
+
+    #[test]
+    fn an_authorization_holds_as_long_as_its_validation_says() {
+        let mut authorization = authorization(1, "a.test");
+        let id = authorization.challenges[1].id;
+        let expires = EXPIRES + std::time::Duration::from_secs(1_000);
+        authorization.begin_validation(&id, NOW).unwrap();
+        assert!(authorization.finish_validation(&id, ValidationOutcome::Valid { expires }, NOW));
+        assert_eq!(authorization.status(EXPIRES), AuthorizationStatus::Valid);
+        assert_eq!(authorization.status(expires), AuthorizationStatus::Expired);
+        assert_eq!(authorization.validated_by(), Some(&ChallengeType::DNS_01));
+    }
+
+    #[test]
+    fn only_what_is_pending_or_valid_can_be_given_up() {
+        for (fact, given_up) in [
+            (None, Ok(())),
+            (Some(earn as fn(&mut Authorization)), Ok(())),
+            (Some(fail), Err(Conflict::AuthorizationFinal(AuthorizationStatus::Invalid))),
+        ] {
+            let mut authorization = authorization(1, "a.test");
+            fact.inspect(|fact| fact(&mut authorization));
+            assert_eq!(authorization.deactivate(NOW), given_up);
+        }
+    }
+}

@@ -73,3 +73,50 @@ impl Challenge {
         self.errors.push(problem);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{NOW, authorization, problem};
+
+    /// RFC 8555 section 7.1.6.
+    #[test]
+    fn the_status_follows_from_the_facts() {
+        let (began, valid, invalid) =
+            (Some(NOW), Some(Verdict::Valid { at: NOW }), Some(Verdict::Invalid { at: NOW }));
+        for (began, verdict, status, validated) in [
+            (None, None, ChallengeStatus::Pending, None),
+            (began, None, ChallengeStatus::Processing, None),
+            (began, valid, ChallengeStatus::Valid, Some(NOW)),
+            (began, invalid, ChallengeStatus::Invalid, None),
+        ] {
+            let challenge = Challenge { began, verdict, ..authorization(1, "a.test").challenges.remove(0) };
+            assert_eq!((challenge.status(), challenge.validated()), (status, validated));
+        }
+    }
+
+    #[test]
+    fn the_oldest_errors_are_forgotten_first() {
+        let mut challenge = authorization(1, "a.test").challenges.remove(0);
+        let errors: Vec<_> = (0..20).map(|attempt| problem(&attempt.to_string())).collect();
+        for (attempt, error) in errors.iter().enumerate() {
+            challenge.record_error(error.clone());
+            assert_eq!(
+                challenge.errors,
+                errors[(attempt + 1).saturating_sub(Challenge::ERRORS_KEPT)..=attempt]
+            );
+        }
+    }
+
+    #[test]
+    fn a_challenge_reads_back_from_its_json() {
+        let mut challenge = authorization(1, "a.test").challenges.remove(0);
+        for _ in 0..2 {
+            let json = serde_json::to_string(&challenge).unwrap();
+            assert_eq!(serde_json::from_str::<Challenge>(&json).unwrap(), challenge, "{json}");
+            challenge.began = Some(NOW);
+            challenge.verdict = Some(Verdict::Invalid { at: NOW });
+            challenge.record_error(problem("no"));
+        }
+    }
+}

@@ -176,3 +176,60 @@ pub trait JobQueue: Send + Sync + 'static {
     /// Puts right what should never be wrong, and removes what is over. Its usual result is "nothing to do".
     async fn sweep(&self, sweep: &Sweep, cause: &Cause) -> Result<SweepReport>;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::samples::{NOW, order};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn job(lease: Option<LeaseTerms>) -> Job {
+        Job::new(DirectoryId::default(), Work::issuance(&order(&["a.test"])), lease, NOW)
+    }
+
+    fn terms(expires: Timestamp) -> LeaseTerms {
+        LeaseTerms { token: LeaseToken::from_bytes([7; 16]), expires }
+    }
+
+    #[test]
+    fn a_job_can_be_claimed_once_it_is_due_and_nobody_holds_it() {
+        for (lease, due, claimable_from) in [
+            (None, NOW, NOW),
+            (None, NOW + MINUTE, NOW + MINUTE),
+            (Some(terms(NOW + MINUTE)), NOW, NOW + MINUTE),
+            (Some(terms(NOW)), NOW + MINUTE, NOW + MINUTE),
+        ] {
+            let job = Job { due, ..job(lease) };
+            assert_eq!(job.claimable_from(), claimable_from);
+            assert!(job.is_claimable(claimable_from));
+            assert!(!job.is_claimable(claimable_from - Duration::from_millis(1)));
+        }
+    }
+
+    #[test]
+    fn a_lease_is_good_until_it_ends_or_the_job_is_given_back_or_taken_over() {
+        let mut job = job(Some(terms(NOW + MINUTE)));
+        let lease = job.born_lease().unwrap();
+        assert_eq!(lease.attempts, 1);
+        assert!(job.is_held_by(&lease, NOW));
+        assert!(!job.is_held_by(&lease, NOW + MINUTE));
+
+        let token = LeaseToken::from_bytes([8; 16]);
+        let other = job.claim(LeaseTerms { token, expires: NOW + MINUTE * 2 });
+        assert_eq!(other.attempts, 2);
+        assert!(!job.is_held_by(&lease, NOW), "it was taken over");
+        assert!(job.is_held_by(&other, NOW));
+        job.release(NOW);
+        assert!(!job.is_held_by(&other, NOW), "it was given back");
+        assert_eq!(job.attempts, 2, "the attempts are not forgotten");
+    }
+
+    #[test]
+    fn a_job_that_nobody_has_begun_has_no_lease_and_no_attempts() {
+        let job = job(None);
+        assert_eq!((job.born_lease(), job.attempts), (None, 0));
+    }
+}

@@ -30,6 +30,8 @@ mod memory;
 mod nonce;
 mod order;
 mod rate_limit;
+#[cfg(test)]
+mod samples;
 mod serial;
 mod sweep;
 

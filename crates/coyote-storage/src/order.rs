@@ -279,3 +279,140 @@ pub trait OrderStore: Send + Sync + 'static {
     /// [`LeaseLost`](crate::StorageError::LeaseLost): then nothing is written.
     async fn finish_issuance(&self, lease: Lease, outcome: IssuanceOutcome, cause: &Cause) -> Result<Order>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{
+        EXPIRES, NOW, certificate, earn, fail, issuance, order, problem, ready_order, serial,
+    };
+
+    /// RFC 8555 section 7.1.6, every row of it.
+    #[test]
+    fn the_status_follows_from_the_facts() {
+        let pending = || order(&["a.test", "b.test"]);
+        let ready = || ready_order(&["a.test", "b.test"]);
+        let with = |mut order: Order, change: &dyn Fn(&mut Order)| {
+            change(&mut order);
+            order
+        };
+        let issuing = |order: &mut Order| order.issuance = Some(issuance());
+        let issued = |order: &mut Order| order.certificate = Some(certificate().id);
+        let refused = |order: &mut Order| order.error = Some(problem("no"));
+        let gives_up = |order: &mut Order| order.authorizations[1].deactivated = Some(NOW);
+        let taken_back = |order: &mut Order| order.authorizations[1].revoked = Some(NOW);
+        let lapsed = |order: &mut Order| order.authorizations[1].expires = NOW;
+        let processing = || with(ready(), &issuing);
+
+        for (facts, now, order, expected) in [
+            ("new", NOW, pending(), OrderStatus::Pending),
+            (
+                "one of two earned",
+                NOW,
+                with(pending(), &|o| earn(&mut o.authorizations[0])),
+                OrderStatus::Pending,
+            ),
+            ("all earned", NOW, ready(), OrderStatus::Ready),
+            ("one failed", NOW, with(pending(), &|o| fail(&mut o.authorizations[1])), OrderStatus::Invalid),
+            ("one given up", NOW, with(ready(), &gives_up), OrderStatus::Invalid),
+            ("one taken back", NOW, with(ready(), &taken_back), OrderStatus::Invalid),
+            ("one earned and lapsed", NOW, with(ready(), &lapsed), OrderStatus::Invalid),
+            ("one lapsed unearned", NOW, with(pending(), &lapsed), OrderStatus::Invalid),
+            ("expired pending", EXPIRES, pending(), OrderStatus::Invalid),
+            ("expired ready", EXPIRES, ready(), OrderStatus::Invalid),
+            ("CSR accepted", NOW, processing(), OrderStatus::Processing),
+            ("CSR accepted, then expired", EXPIRES, processing(), OrderStatus::Processing),
+            ("CSR accepted, then one given up", NOW, with(processing(), &gives_up), OrderStatus::Processing),
+            ("issued", NOW, with(processing(), &issued), OrderStatus::Valid),
+            ("issued, then expired", EXPIRES, with(processing(), &issued), OrderStatus::Valid),
+            ("refused", NOW, with(processing(), &refused), OrderStatus::Invalid),
+        ] {
+            assert_eq!(order.status(now), expected, "{facts}");
+        }
+    }
+
+    #[test]
+    fn an_order_that_lacks_an_authorization_is_not_ready() {
+        let mut order = ready_order(&["a.test", "b.test"]);
+        order.authorizations.pop();
+        assert_eq!(order.status(NOW), OrderStatus::Pending);
+    }
+
+    #[test]
+    fn only_an_order_that_is_ready_accepts_a_csr() {
+        let mut pending = order(&["a.test"]);
+        let refused = pending.begin_issuance(vec![1], serial(1), NOW);
+        assert_eq!(refused, Err(Conflict::OrderNotReady(OrderStatus::Pending)));
+        assert_eq!(pending.issuance, None);
+
+        let mut ready = ready_order(&["a.test"]);
+        assert_eq!(ready.begin_issuance(vec![1], serial(1), NOW), Ok(()));
+        assert_eq!(ready.issuance, Some(issuance()));
+        let again = ready.begin_issuance(vec![2], serial(2), NOW);
+        assert_eq!(again, Err(Conflict::OrderNotReady(OrderStatus::Processing)));
+        assert_eq!(ready.issuance, Some(issuance()), "what was handed in first is what is signed");
+    }
+
+    #[test]
+    fn an_order_may_be_signed_while_each_name_has_a_valid_authorization_of_its_account() {
+        let processing = || Order { issuance: Some(issuance()), ..ready_order(&["a.test", "b.test"]) };
+        let order = processing();
+        assert_eq!(
+            order.authorize_issuance(NOW, |_, _| true).map(|ready| ready.issuance().serial.clone()),
+            Ok(serial(1))
+        );
+
+        let second = NotAuthorized::Identifier(order.identifiers[1].clone());
+        let changes: [(&str, fn(&mut Order)); 5] = [
+            ("given up", |order| order.authorizations[1].deactivated = Some(NOW)),
+            ("lapsed", |order| order.authorizations[1].expires = NOW),
+            ("missing", |order| drop(order.authorizations.pop())),
+            ("of another account", |order| order.authorizations[1].account = AccountId::from_bytes([9; 16])),
+            ("of another name", |order| order.authorizations[1].identifier = order.identifiers[0].clone()),
+        ];
+        for (what, change) in changes {
+            let mut order = processing();
+            change(&mut order);
+            let refused = order.authorize_issuance(NOW, |_, _| true).map(|_| ());
+            assert_eq!(refused, Err(second.clone()), "one authorization is {what}");
+        }
+    }
+
+    #[test]
+    fn an_order_may_not_be_signed_on_a_method_that_is_not_allowed() {
+        let order = Order { issuance: Some(issuance()), ..ready_order(&["a.test", "b.test"]) };
+        let name = order.identifiers[1].clone();
+        let refused = order.authorize_issuance(NOW, |identifier, method| {
+            *identifier != name || *method != ChallengeType::HTTP_01
+        });
+        assert_eq!(refused.map(|_| ()), Err(NotAuthorized::Method(name.clone(), ChallengeType::HTTP_01)));
+    }
+
+    #[test]
+    fn an_order_that_is_not_processing_may_not_be_signed() {
+        let ready = ready_order(&["a.test"]);
+        let refused = ready.authorize_issuance(NOW, |_, _| true).map(|_| ());
+        assert_eq!(refused, Err(NotAuthorized::NotProcessing(OrderStatus::Ready)));
+        let issued = Order { issuance: Some(issuance()), certificate: Some(certificate().id), ..ready };
+        let refused = issued.authorize_issuance(NOW, |_, _| true).map(|_| ());
+        assert_eq!(refused, Err(NotAuthorized::NotProcessing(OrderStatus::Valid)));
+    }
+
+    #[test]
+    fn an_issuance_ends_once() {
+        let issued = IssuanceOutcome::Issued(Box::new(certificate()));
+        let refused = IssuanceOutcome::Refused(problem("no"));
+        let mut ready = ready_order(&["a.test"]);
+        assert_eq!(ready.finish_issuance(&issued), None, "none began");
+
+        for (first, second) in [(&issued, &refused), (&refused, &issued)] {
+            let mut order = Order { issuance: Some(issuance()), ..ready.clone() };
+            assert_eq!(order.owed(), Some(Work::issuance(&order)));
+            assert!(order.finish_issuance(first).is_some());
+            let ended = order.clone();
+            assert_eq!(order.finish_issuance(second), None);
+            assert_eq!(order, ended);
+            assert_eq!(order.owed(), None);
+        }
+    }
+}

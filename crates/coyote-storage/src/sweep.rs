@@ -57,3 +57,51 @@ impl SweepReport {
         *self == Self::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::samples::{EXPIRES, authorization, certificate, issuance, problem, ready_order};
+
+    const LATER: Timestamp = Timestamp::from_seconds(9_000);
+
+    fn sweep(expired: Timestamp, issued: Timestamp) -> Sweep {
+        Sweep {
+            remove_expired_before: expired,
+            remove_issued_before: issued,
+            remove_audit_before: LATER,
+            batch: 1,
+        }
+    }
+
+    #[test]
+    fn what_expired_before_the_limit_is_removed() {
+        let after = EXPIRES + Duration::from_millis(1);
+        for (limit, removed) in [(EXPIRES, false), (after, true)] {
+            assert_eq!(sweep(limit, EXPIRES).removes_order(&ready_order(&["a.test"]), None), removed);
+            assert_eq!(sweep(limit, EXPIRES).removes_authorization(&authorization(1, "a.test")), removed);
+        }
+    }
+
+    #[test]
+    fn an_order_with_a_certificate_is_kept_as_long_as_that() {
+        let certificate = certificate();
+        let order = Order {
+            issuance: Some(issuance()),
+            certificate: Some(certificate.id),
+            ..ready_order(&["a.test"])
+        };
+        assert!(!sweep(LATER, EXPIRES).removes_order(&order, Some(&certificate)));
+        assert!(sweep(LATER, LATER).removes_order(&order, Some(&certificate)));
+    }
+
+    #[test]
+    fn an_order_that_is_processing_is_kept_and_one_that_was_refused_is_not() {
+        let processing = Order { issuance: Some(issuance()), ..ready_order(&["a.test"]) };
+        assert!(!sweep(LATER, LATER).removes_order(&processing, None));
+        let refused = Order { error: Some(problem("no")), ..processing };
+        assert!(sweep(LATER, LATER).removes_order(&refused, None));
+    }
+}

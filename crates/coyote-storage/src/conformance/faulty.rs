@@ -246,3 +246,48 @@ impl AuditLog for FaultyStorage {
         self.call(self.inner.audit(filter)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::World;
+    use super::super::fixture::{NOW, cause, expect_not_found};
+    use super::super::tests::subject;
+    use super::*;
+    use crate::MemoryStorage;
+
+    #[tokio::test]
+    async fn a_call_fails_before_or_after_it_did_what_it_does_and_no_other_call_fails() {
+        let memory = Arc::new(MemoryStorage::new());
+        let world = World::from(subject(memory.clone()));
+        let storage = FaultyStorage::new(memory.clone());
+        storage.fail(1, Fault::Before);
+        storage.fail(2, Fault::After);
+
+        let accounts: Vec<_> = (0..4).map(|_| world.new_account()).collect();
+        let mut failed = Vec::new();
+        for account in &accounts {
+            let answer = storage.create_account(account.clone(), &cause()).await;
+            failed.push(matches!(answer, Err(StorageError::Unavailable { .. })));
+        }
+        assert_eq!(failed, [false, true, true, false]);
+        assert_eq!(storage.calls(), 4);
+        expect_not_found(memory.account(&accounts[1].directory, &accounts[1].id).await);
+        memory
+            .account(&accounts[2].directory, &accounts[2].id)
+            .await
+            .expect("the second that failed was stored");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_fails_before_it_did_anything_leaves_the_storage_as_it_was() {
+        let memory = Arc::new(MemoryStorage::new());
+        let world = World::from(subject(memory.clone()));
+        let account = world.account().await;
+        let lease = world.begin_validation(&world.authorization(&account).await).await;
+        let storage = FaultyStorage::new(memory.clone());
+        let before = memory.dump();
+        storage.fail_next(Fault::Before);
+        storage.release_job(lease, NOW, &cause()).await.expect_err("it was told to fail");
+        assert_eq!(memory.dump(), before);
+    }
+}

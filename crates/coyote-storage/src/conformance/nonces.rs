@@ -1,4 +1,4 @@
-//! What [`NonceStore`](crate::NonceStore) promises. RFC 8555 section 6.5.
+//! What [`NonceStore`] promises. RFC 8555 section 6.5.
 //!
 //! Each test is given two stores that have nothing in common: what one issued is nothing to the other.
 

@@ -1,4 +1,4 @@
-//! What [`RateLimitStore`](crate::RateLimitStore) promises.
+//! What [`RateLimitStore`] promises.
 
 use std::sync::Arc;
 use std::time::Duration;
