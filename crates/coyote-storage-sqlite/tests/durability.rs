@@ -1,5 +1,13 @@
 //! What the file keeps, whatever happens to the process, and what becomes of files that it should not touch.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "these are tests, also outside of the functions that are marked so"
+)]
+
 mod common;
 
 use std::{

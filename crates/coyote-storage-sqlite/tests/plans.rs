@@ -1,5 +1,13 @@
 //! What the operations ask of SQLite: how many statements, and that each finds its rows through an index.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "these are tests, also outside of the functions that are marked so"
+)]
+
 mod common;
 
 use std::{

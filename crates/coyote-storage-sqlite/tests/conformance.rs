@@ -1,0 +1,77 @@
+//! The promises of the storage traits, kept by SQLite.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "these are tests, also outside of the functions that are marked so"
+)]
+
+mod common;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use coyote_protocol::{Nonce, Timestamp};
+use coyote_storage::{JobId, NonceStore, Quota, RateLimitStore, Result, Taken, conformance::Subject};
+use coyote_storage_sqlite::{SqliteOptions, SqliteStorage};
+use diesel::{
+    Connection, RunQueryDsl, SqliteConnection, connection::SimpleConnection, sql_query, sql_types::Binary,
+};
+use tempfile::TempDir;
+
+/// A store in a directory of its own, which is removed with it.
+struct Fresh {
+    store: SqliteStorage,
+    directory: TempDir,
+}
+
+fn fresh() -> Fresh {
+    let directory = TempDir::new().unwrap();
+    let store = SqliteStorage::open(common::file(&directory), SqliteOptions::default()).unwrap();
+    Fresh { store, directory }
+}
+
+#[async_trait]
+impl NonceStore for Fresh {
+    async fn issue(&self, now: Timestamp) -> Result<Nonce> {
+        self.store.issue(now).await
+    }
+
+    async fn consume(&self, nonce: &Nonce, now: Timestamp) -> Result<bool> {
+        self.store.consume(nonce, now).await
+    }
+}
+
+#[async_trait]
+impl RateLimitStore for Fresh {
+    async fn take(&self, key: &str, quota: &Quota, cost: u32, now: Timestamp) -> Result<Taken> {
+        self.store.take(key, quota, cost, now).await
+    }
+}
+
+async fn fresh_storage() -> Subject {
+    let Fresh { store, directory } = fresh();
+    let file = common::file(&directory);
+    let lose_job = move |job: JobId| {
+        let mut connection = SqliteConnection::establish(file.to_str().unwrap()).unwrap();
+        connection.batch_execute("PRAGMA busy_timeout = 5000").unwrap();
+        let deleted = sql_query("DELETE FROM jobs WHERE id = ?").bind::<Binary, _>(job.as_bytes().as_slice());
+        assert_eq!(deleted.execute(&mut connection).unwrap(), 1, "there was a job to lose");
+        async {}
+    };
+    Subject::new(Arc::new(store), lose_job).keeping(directory)
+}
+
+async fn fresh_nonces() -> Arc<dyn NonceStore> {
+    Arc::new(fresh())
+}
+
+async fn fresh_limits() -> Arc<dyn RateLimitStore> {
+    Arc::new(fresh())
+}
+
+coyote_storage::storage_conformance!(fresh_storage);
+coyote_storage::nonce_conformance!(fresh_nonces);
+coyote_storage::rate_limit_conformance!(fresh_limits);

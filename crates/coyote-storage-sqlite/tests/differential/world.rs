@@ -1,0 +1,323 @@
+//! The two storages, side by side.
+
+use std::fmt::Debug;
+
+use coyote_protocol::{RevocationReason, Timestamp};
+use coyote_storage::{
+    AccountChange, AccountStore, AuditFilter, AuditLog, AuthorizationStore, BeginValidation,
+    CertificateStore, Claim, IssuanceOutcome, JobQueue, Lease, LeaseTerms, MemoryStorage, OrderStore, Quota,
+    RateLimitStore, StorageError, Sweep, ValidationOutcome,
+};
+use coyote_storage_sqlite::{Durability, SqliteOptions, SqliteStorage};
+use proptest::{prelude::*, sample::Index};
+use tempfile::TempDir;
+
+use crate::{
+    common::{DAY, MINUTE, NOW, account, cause, copy, file, key, serial, terms},
+    seed::*,
+    step::Step,
+};
+
+/// Both storages, and what a client and a worker would know.
+pub(crate) struct World {
+    memory: MemoryStorage,
+    sqlite: SqliteStorage,
+    now: Timestamp,
+    leases: Vec<Lease>,
+    _directory: TempDir,
+}
+
+/// The same call on both; the answer of both, if they agree.
+macro_rules! same {
+    ($world:ident . $call:ident ( $($argument:expr),* )) => {{
+        let expected = $world.memory.$call($($argument),*).await;
+        let answer = $world.sqlite.$call($($argument),*).await;
+        agree(stringify!($call), &expected, &answer)?;
+        expected
+    }};
+}
+
+fn agree<T: Debug>(
+    call: &str,
+    expected: &Result<T, StorageError>,
+    answer: &Result<T, StorageError>,
+) -> Result<(), TestCaseError> {
+    let (expected, answer) = (format!("{expected:#?}"), format!("{answer:#?}"));
+    prop_assert_eq!(expected, answer, "memory is left, SQLite is right: {}", call);
+    Ok(())
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        let options = SqliteOptions { durability: Durability::Process, ..SqliteOptions::default() };
+        let sqlite = SqliteStorage::open(file(&directory), options).unwrap();
+        Self { memory: MemoryStorage::new(), sqlite, now: NOW, leases: Vec::new(), _directory: directory }
+    }
+
+    fn lease(&self, index: Index) -> Option<Lease> {
+        (!self.leases.is_empty()).then(|| copy(index.get(&self.leases)))
+    }
+
+    fn keep(&mut self, lease: Option<Lease>) {
+        self.leases.extend(lease);
+    }
+
+    pub(crate) async fn take_step(&mut self, step: Step) -> Result<(), TestCaseError> {
+        let now = self.now;
+        let cause = &cause(now);
+        match step {
+            Step::Wait { minutes } => self.now = now + MINUTE * minutes,
+            Step::CreateAccount { .. }
+            | Step::Account { .. }
+            | Step::AccountByKey { .. }
+            | Step::UpdateAccount { .. }
+            | Step::ChangeKey { .. } => self.account_step(step).await?,
+            Step::Authorization { .. }
+            | Step::Reusable { .. }
+            | Step::BeginValidation { .. }
+            | Step::RetryValidation { .. }
+            | Step::FinishValidation { .. }
+            | Step::Deactivate { .. } => self.authorization_step(step).await?,
+            Step::CreateOrder { id, account, names, reused } => {
+                let new = new_order(id, account, &names, now);
+                let reused: Vec<_> =
+                    reused.into_iter().map(|(order, name)| authorization_id(order, name)).collect();
+                drop(same!(self.create_order(new.clone(), &reused, cause)));
+            }
+            Step::Order { id, account } => drop(same!(self.order(&account_id(account), &order_id(id)))),
+            Step::Orders { account, after, limit } => {
+                let after = after.map(order_id);
+                drop(same!(self.orders(&account_id(account), after.as_ref(), limit)));
+            }
+            Step::BeginIssuance { order, account, serial, lease } => {
+                let begin = begin_issuance(order, account, serial, lease.map(|minutes| self.terms(minutes)));
+                let begun = same!(self.begin_issuance(begin.clone(), cause));
+                self.keep(begun.ok().and_then(|begun| begun.lease));
+            }
+            Step::FinishIssuance { lease, certificate, serial } => {
+                let Some(lease) = self.lease(lease) else { return Ok(()) };
+                let outcome = match certificate {
+                    Some(id) => issued(id, &lease, serial),
+                    None => IssuanceOutcome::Refused(problem()),
+                };
+                drop(same!(self.finish_issuance(copy(&lease), outcome.clone(), cause)));
+            }
+            Step::Issue { order, account, serial, commits } => {
+                self.issue(order, account, serial, commits).await?;
+            }
+            step => self.other_step(step).await?,
+        }
+        Ok(())
+    }
+
+    async fn account_step(&mut self, step: Step) -> Result<(), TestCaseError> {
+        let cause = &cause(self.now);
+        match step {
+            Step::CreateAccount { id, key: seed, directory } => {
+                let mut new = account(id);
+                new.key = key(seed);
+                new.directory = directory_id(directory);
+                drop(same!(self.create_account(new.clone(), cause)));
+            }
+            Step::Account { id, directory } => {
+                drop(same!(self.account(&directory_id(directory), &account_id(id))));
+            }
+            Step::AccountByKey { key: seed, directory } => {
+                drop(same!(self.account_by_key(&directory_id(directory), &key(seed).thumbprint())));
+            }
+            Step::UpdateAccount { id, contact, agree, deactivate } => {
+                let contact = contact.then(|| vec![format!("mailto:{}@a.test", self.now)]);
+                let change = AccountChange { contact, agree_to_terms_of_service: agree, deactivate };
+                drop(same!(self.update_account(&account_id(id), change.clone(), cause)));
+            }
+            Step::ChangeKey { id, old, new } => {
+                let old = key(old).thumbprint();
+                drop(same!(self.change_account_key(&account_id(id), &old, key(new), cause)));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn authorization_step(&mut self, step: Step) -> Result<(), TestCaseError> {
+        let now = self.now;
+        let cause = &cause(now);
+        match step {
+            Step::Authorization { order, name, account } => {
+                drop(same!(self.authorization(&account_id(account), &authorization_id(order, name))));
+            }
+            Step::Reusable { account, names, days } => {
+                let until = now + DAY * days;
+                drop(same!(self.reusable_authorizations(&account_id(account), &identifiers(&names), until)));
+            }
+            Step::BeginValidation { order, name, challenge, account, lease } => {
+                let begin = BeginValidation {
+                    account: account_id(account),
+                    authorization: authorization_id(order, name),
+                    challenge: challenge_id(order, name, challenge),
+                    lease: lease.map(|minutes| self.terms(minutes)),
+                };
+                let begun = same!(self.begin_validation(begin.clone(), cause));
+                self.keep(begun.ok().and_then(|begun| begun.lease));
+            }
+            Step::RetryValidation { lease, minutes } => {
+                let Some(lease) = self.lease(lease) else { return Ok(()) };
+                let due = now + MINUTE * minutes;
+                drop(same!(self.retry_validation(copy(&lease), problem(), due, cause)));
+            }
+            Step::FinishValidation { lease, valid } => {
+                let Some(lease) = self.lease(lease) else { return Ok(()) };
+                let outcome = match valid {
+                    true => ValidationOutcome::Valid { expires: now + 30 * DAY },
+                    false => ValidationOutcome::Invalid(problem()),
+                };
+                drop(same!(self.finish_validation(copy(&lease), outcome.clone(), cause)));
+            }
+            Step::Deactivate { order, name, account } => {
+                let id = authorization_id(order, name);
+                drop(same!(self.deactivate_authorization(&account_id(account), &id, cause)));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn other_step(&mut self, step: Step) -> Result<(), TestCaseError> {
+        let now = self.now;
+        let cause = &cause(now);
+        match step {
+            Step::ReserveSerial { lease, serial: seed } => {
+                let Some(lease) = self.lease(lease) else { return Ok(()) };
+                drop(same!(self.reserve_serial(&lease, serial(seed), cause)));
+            }
+            Step::ReservedSerial { serial: seed } => drop(same!(self.reserved_serial(&serial(seed)))),
+            Step::Certificate { id, account } => {
+                drop(same!(self.certificate(&account_id(account), &certificate_id(id))));
+            }
+            Step::CertificateBySerial { serial: seed } => {
+                drop(same!(self.certificate_by_serial(&serial(seed))));
+            }
+            Step::Revoke { id, key_compromise } => {
+                let reason = match key_compromise {
+                    true => RevocationReason::KeyCompromise,
+                    false => RevocationReason::Unspecified,
+                };
+                drop(same!(self.revoke_certificate(&certificate_id(id), reason, cause)));
+            }
+            Step::Revocations { after, limit } => {
+                let after = after.map(serial);
+                drop(same!(self.revocations(now, after.as_ref(), limit)));
+            }
+            Step::Claim { directory, limit, minutes } => {
+                let claim = Claim { directory: directory_id(directory), limit, terms: self.terms(minutes) };
+                self.leases.extend(same!(self.claim_jobs(&claim, cause)).unwrap_or_default());
+            }
+            Step::Release { lease, minutes } => {
+                let Some(lease) = self.lease(lease) else { return Ok(()) };
+                let due = now + MINUTE * minutes;
+                drop(same!(self.release_job(copy(&lease), due, cause)));
+            }
+            Step::NextDue { directory } => drop(same!(self.next_due(&directory_id(directory)))),
+            Step::Sweep { expired_days, issued_days, audit_days } => {
+                let ago = |days| now - DAY * days;
+                let sweep = Sweep {
+                    remove_expired_before: ago(expired_days) + 100 * DAY,
+                    remove_issued_before: ago(issued_days) + 100 * DAY,
+                    remove_audit_before: ago(audit_days),
+                    batch: 1000,
+                };
+                drop(same!(self.sweep(&sweep, cause)));
+            }
+            Step::Audit { account, limit } => {
+                let subject = account.map(|id| account_id(id).to_string());
+                drop(same!(self.audit(&AuditFilter { subject: subject.clone(), limit })));
+            }
+            Step::Take { key, amount, cost } => {
+                let quota = Quota { amount, period: MINUTE };
+                drop(same!(self.take(&key.to_string(), &quota, cost, now)));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// As much of an issuance as the state allows: the first of its commits, and so many more.
+    async fn issue(
+        &mut self,
+        order: u64,
+        account: u64,
+        serial: u64,
+        commits: u32,
+    ) -> Result<(), TestCaseError> {
+        let cause = &cause(self.now);
+        let new = new_order(order, account, &[0], self.now);
+        drop(same!(self.create_order(new.clone(), &[], cause)));
+        let begin = BeginValidation {
+            account: account_id(account),
+            authorization: authorization_id(order, 0),
+            challenge: challenge_id(order, 0, 1),
+            lease: Some(self.terms(10)),
+        };
+        let lease = same!(self.begin_validation(begin.clone(), cause)).ok().and_then(|begun| begun.lease);
+        if commits >= 1
+            && let Some(lease) = &lease
+        {
+            let outcome = ValidationOutcome::Valid { expires: self.now + 30 * DAY };
+            drop(same!(self.finish_validation(copy(lease), outcome.clone(), cause)));
+        }
+        self.keep(lease);
+        if commits < 2 {
+            return Ok(());
+        }
+        let begin = begin_issuance(order, account, serial, Some(self.terms(10)));
+        let lease = same!(self.begin_issuance(begin.clone(), cause)).ok().and_then(|begun| begun.lease);
+        if commits >= 3
+            && let Some(lease) = &lease
+        {
+            let outcome = issued(serial % CERTIFICATES, lease, serial);
+            drop(same!(self.finish_issuance(copy(lease), outcome.clone(), cause)));
+        }
+        self.keep(lease);
+        Ok(())
+    }
+
+    /// The terms of a lease, of which some are of no length and some have the same token.
+    fn terms(&self, minutes: u32) -> LeaseTerms {
+        terms(self.leases.len() as u64 / 2, self.now + MINUTE * minutes)
+    }
+
+    /// Looks at everything there is.
+    pub(crate) async fn compare(&mut self) -> Result<(), TestCaseError> {
+        for account in 0..ACCOUNTS {
+            for directory in 0..2 {
+                drop(same!(self.account(&directory_id(directory), &account_id(account))));
+            }
+            drop(same!(self.orders(&account_id(account), None, 1000)));
+            let names = identifiers(&[0, 1, 2]);
+            drop(same!(self.reusable_authorizations(&account_id(account), &names, self.now)));
+            for order in 0..ORDERS {
+                drop(same!(self.order(&account_id(account), &order_id(order))));
+                for name in 0..2 {
+                    drop(same!(self.authorization(&account_id(account), &authorization_id(order, name))));
+                }
+            }
+            for certificate in 0..CERTIFICATES {
+                drop(same!(self.certificate(&account_id(account), &certificate_id(certificate))));
+            }
+        }
+        for seed in 0..SERIALS {
+            drop(same!(self.reserved_serial(&serial(seed))));
+            drop(same!(self.certificate_by_serial(&serial(seed))));
+        }
+        drop(same!(self.audit(&AuditFilter { subject: None, limit: 1000 })));
+        drop(same!(self.revocations(NOW, None, 1000)));
+        self.now = self.now + 1000 * DAY;
+        for directory in 0..2 {
+            drop(same!(self.next_due(&directory_id(directory))));
+            let claim = Claim { directory: directory_id(directory), limit: 1000, terms: self.terms(1) };
+            drop(same!(self.claim_jobs(&claim, &cause(self.now))));
+        }
+        Ok(())
+    }
+}
