@@ -363,7 +363,7 @@ mod tests {
         );
 
         let second = NotAuthorized::Identifier(order.identifiers[1].clone());
-        let changes: [(&str, fn(&mut Order)); 5] = [
+        let changes: [(&str, Change); 5] = [
             ("given up", |order| order.authorizations[1].deactivated = Some(NOW)),
             ("lapsed", |order| order.authorizations[1].expires = NOW),
             ("missing", |order| drop(order.authorizations.pop())),
