@@ -114,13 +114,14 @@ fn check(hop: &Hop, answer: &Answer, expected: &KeyAuthorization) -> Result<(), 
 fn guess(body: &[u8], expected: &KeyAuthorization) -> &'static str {
     let expected = expected.as_str().as_bytes();
     let token = expected.split(|byte| *byte == b'.').next().unwrap_or_default();
+    let is_of_token = body.strip_prefix(token).is_some_and(|rest| rest.starts_with(b"."));
     if body.is_empty() {
         "an empty body"
     } else if body == token {
         "the token alone, without the thumbprint of the account key"
-    } else if body.strip_prefix(token).is_some_and(|rest| rest.starts_with(b".")) {
+    } else if is_of_token && body.len() == expected.len() {
         "the key authorization of another account key"
-    } else if body.len() > expected.len() && body.windows(expected.len()).any(|part| part == expected) {
+    } else if body.windows(expected.len()).any(|part| part == expected) {
         "more than the key authorization"
     } else {
         "something else than the key authorization"

@@ -1,1 +1,253 @@
+//! The resolver against a name server of a few lines.
 
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+
+use coyote_storage::RequestId;
+use hickory_resolver::proto::op::{Message, OpCode};
+use hickory_resolver::proto::rr::{Name, rdata};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::task::JoinHandle;
+
+use super::*;
+
+/// A name server at a loopback port, over UDP and TCP.
+struct NameServer {
+    address: SocketAddr,
+    questions: Arc<Mutex<Vec<String>>>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Drop for NameServer {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl NameServer {
+    /// One that completes the answer to each query; `None` is silence. The flag says whether it goes by UDP.
+    async fn new(
+        answer: impl Fn(&mut Message, RecordType, bool) -> Option<()> + Send + Sync + 'static,
+    ) -> Self {
+        let answer = Arc::new(answer);
+        let questions = Arc::<Mutex<Vec<String>>>::default();
+        let (tcp, udp) = bind().await;
+        let address = tcp.local_addr().unwrap();
+
+        let (answer_udp, log) = (answer.clone(), questions.clone());
+        let over_udp = tokio::spawn(async move {
+            let mut buffer = [0; 4096];
+            while let Ok((length, from)) = udp.recv_from(&mut buffer).await {
+                if let Some(response) = respond(&buffer[..length], &*answer_udp, true, &log) {
+                    udp.send_to(&response, from).await.unwrap();
+                }
+            }
+        });
+        let log = questions.clone();
+        let over_tcp = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = tcp.accept().await {
+                let length = stream.read_u16().await.unwrap();
+                let mut query = vec![0; length.into()];
+                stream.read_exact(&mut query).await.unwrap();
+                if let Some(response) = respond(&query, &*answer, false, &log) {
+                    stream.write_u16(u16::try_from(response.len()).unwrap()).await.unwrap();
+                    stream.write_all(&response).await.unwrap();
+                }
+            }
+        });
+        Self { address, questions, tasks: [over_udp, over_tcp] }
+    }
+
+    /// Answers everything with this code.
+    async fn failing(code: ResponseCode) -> Self {
+        Self::new(move |response, _, _| {
+            response.metadata.response_code = code;
+            Some(())
+        })
+        .await
+    }
+
+    fn resolver(&self) -> DnsResolver {
+        DnsResolver::of_servers(&[self.address]).unwrap().timeout(Duration::from_secs(3))
+    }
+
+    async fn addresses(&self) -> (Result<Vec<IpAddr>, ResolveError>, Trace) {
+        let trace = Trace::new(RequestId::from_bytes([0; 16]), "a test");
+        let name = DnsName::parse("a.test").unwrap();
+        (self.resolver().addresses(&name, &trace).await, trace)
+    }
+
+    fn questions(&self) -> Vec<String> {
+        let mut questions = self.questions.lock().unwrap().clone();
+        questions.sort();
+        questions
+    }
+}
+
+/// The same port over both protocols, which takes a try or two if others are busy taking ports.
+async fn bind() -> (TcpListener, UdpSocket) {
+    loop {
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        if let Ok(udp) = UdpSocket::bind(tcp.local_addr().unwrap()).await {
+            return (tcp, udp);
+        }
+    }
+}
+
+fn respond(
+    query: &[u8],
+    answer: &(impl Fn(&mut Message, RecordType, bool) -> Option<()> + ?Sized),
+    is_udp: bool,
+    log: &Mutex<Vec<String>>,
+) -> Option<Vec<u8>> {
+    let query = Message::from_vec(query).unwrap();
+    let question = query.queries[0].clone();
+    log.lock().unwrap().push(format!("{} {}", question.name(), question.query_type()));
+    let mut response = Message::response(query.metadata.id, OpCode::Query);
+    response.add_query(question.clone());
+    answer(&mut response, question.query_type(), is_udp)?;
+    Some(response.to_vec().unwrap())
+}
+
+fn record(name: &str, data: RData) -> Record {
+    Record::from_rdata(Name::from_ascii(name).unwrap(), 60, data)
+}
+
+fn v4(last: u8) -> RData {
+    RData::A(rdata::A::new(192, 0, 2, last))
+}
+
+fn v6() -> RData {
+    RData::AAAA("2001:db8::1".parse().unwrap())
+}
+
+fn sorted(addresses: Result<Vec<IpAddr>, ResolveError>) -> Vec<String> {
+    let mut texts: Vec<_> = addresses.unwrap().iter().map(IpAddr::to_string).collect();
+    texts.sort();
+    texts
+}
+
+#[tokio::test]
+async fn a_name_has_the_addresses_of_both_families() {
+    let server = NameServer::new(|response, kind, _| {
+        match kind {
+            RecordType::A => response.add_answers([record("a.test.", v4(1)), record("a.test.", v4(2))]),
+            _ => response.add_answer(record("a.test.", v6())),
+        };
+        Some(())
+    })
+    .await;
+
+    let (addresses, trace) = server.addresses().await;
+
+    assert_eq!(sorted(addresses), ["192.0.2.1", "192.0.2.2", "2001:db8::1"]);
+    assert_eq!(
+        server.questions(),
+        ["a.test. A", "a.test. AAAA"],
+        "each is asked once, without search domains"
+    );
+    let text = trace.to_string();
+    assert!(text.contains(&format!("a.test A? to {}", server.address)), "{text}");
+    assert!(text.contains("192.0.2.1 (ttl 60)"), "{text}");
+}
+
+#[tokio::test]
+async fn nothing_is_cached() {
+    let server = NameServer::new(|response, kind, _| {
+        if kind == RecordType::A {
+            response.add_answer(record("a.test.", v4(1)));
+        }
+        Some(())
+    })
+    .await;
+    let resolver = server.resolver();
+    let trace = Trace::new(RequestId::from_bytes([0; 16]), "a test");
+    let name = DnsName::parse("a.test").unwrap();
+
+    for _ in 0..2 {
+        resolver.addresses(&name, &trace).await.unwrap();
+    }
+
+    assert_eq!(server.questions(), ["a.test. A", "a.test. A", "a.test. AAAA", "a.test. AAAA"]);
+}
+
+#[tokio::test]
+async fn aliases_are_followed_and_are_not_addresses() {
+    let server = NameServer::new(|response, kind, _| {
+        let alias = Name::from_ascii("b.test.").unwrap();
+        response.add_answer(record("a.test.", RData::CNAME(rdata::CNAME(alias))));
+        if kind == RecordType::A {
+            response.add_answer(record("b.test.", v4(1)));
+        }
+        Some(())
+    })
+    .await;
+
+    let (addresses, trace) = server.addresses().await;
+
+    assert_eq!(sorted(addresses), ["192.0.2.1"]);
+    assert!(trace.to_string().contains("alias of b.test."), "{trace}");
+}
+
+#[tokio::test]
+async fn one_family_is_enough_whatever_happens_to_the_other() {
+    for code in [ResponseCode::NoError, ResponseCode::ServFail, ResponseCode::NXDomain] {
+        let server = NameServer::new(move |response, kind, _| {
+            match kind {
+                RecordType::A => _ = response.add_answer(record("a.test.", v4(1))),
+                _ => response.metadata.response_code = code,
+            }
+            Some(())
+        })
+        .await;
+        assert_eq!(sorted(server.addresses().await.0), ["192.0.2.1"], "{code}");
+    }
+}
+
+#[tokio::test]
+async fn no_name_no_records_and_no_answer_are_told_apart() {
+    let failure = async |code| NameServer::failing(code).await.addresses().await.0.unwrap_err();
+
+    let error = failure(ResponseCode::NXDomain).await;
+    assert!(matches!(error, ResolveError::NoSuchName), "{error:?}");
+    let error = failure(ResponseCode::NoError).await;
+    assert!(matches!(error, ResolveError::NoRecords), "{error:?}");
+    let error = failure(ResponseCode::ServFail).await;
+    assert!(matches!(&error, ResolveError::Server(code) if code == "SERVFAIL"), "{error:?}");
+    let error = failure(ResponseCode::Refused).await;
+    assert!(matches!(&error, ResolveError::Server(code) if code == "REFUSED"), "{error:?}");
+}
+
+#[tokio::test]
+async fn silence_ends_in_time() {
+    let server = NameServer::new(|_, _, _| None).await;
+    let resolver = server.resolver().timeout(Duration::from_millis(200));
+    let trace = Trace::new(RequestId::from_bytes([0; 16]), "a test");
+    let started = Instant::now();
+
+    let error = resolver.addresses(&DnsName::parse("a.test").unwrap(), &trace).await.unwrap_err();
+
+    assert!(matches!(error, ResolveError::TimedOut), "{error:?}");
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert!(trace.to_string().contains("failed: no name server answered in time"), "{trace}");
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_a_datagram_is_asked_for_over_tcp() {
+    let server = NameServer::new(|response, kind, is_udp| {
+        response.metadata.truncation = is_udp;
+        if !is_udp && kind == RecordType::A {
+            response.add_answer(record("a.test.", v4(1)));
+        }
+        Some(())
+    })
+    .await;
+
+    assert_eq!(sorted(server.addresses().await.0), ["192.0.2.1"]);
+}
+
+#[test]
+fn without_servers_there_is_no_resolver() {
+    assert!(DnsResolver::of_servers(&[]).is_err());
+}
