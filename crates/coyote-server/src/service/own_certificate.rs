@@ -5,8 +5,8 @@ use std::sync::Arc;
 use coyote_jose::{Algorithm, SigningKey};
 use coyote_protocol::{ChallengeType, Identifier, Timestamp, Token};
 use coyote_storage::{
-    Account, AccountId, Authorization, AuthorizationId, BeginIssuance, BeginValidation, Cause, Challenge, ChallengeId,
-    Creation, Order, OrderId, Serial, ValidationOutcome,
+    Account, AccountId, Authorization, AuthorizationId, BeginIssuance, BeginValidation, Cause, Challenge,
+    ChallengeId, Creation, Order, OrderId, Serial, ValidationOutcome,
 };
 use openssl::{
     ec::{EcGroup, EcKey},
@@ -67,7 +67,8 @@ impl Acme {
         };
         let begun = self.storage.begin_issuance(begin, &cause).await?;
         let lease = begun.lease.ok_or_else(|| failed("the job has another owner"))?;
-        let order = self.issue(lease, begun.order).await.ok_or_else(|| failed("the issuer failed; see the log"))?;
+        let order =
+            self.issue(lease, begun.order).await.ok_or_else(|| failed("the issuer failed; see the log"))?;
         let certificate = match (&order.certificate, order.error) {
             (Some(id), _) => self.storage.certificate(&account, id).await?,
             (None, Some(problem)) => return Err(problem.into()),

@@ -1,0 +1,172 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{ArgAction, Args, Parser, Subcommand, builder::BoolishValueParser};
+use coyote_server::protocol::DnsName;
+
+use crate::config::{Allow, BaseUrl, Config, LogFormat, NameServer, Nonces, StorageUrl};
+
+/// An ACME (RFC 8555) server.
+///
+/// `acmed dev` is the way to try it; `acmed serve` is the real thing.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve on this machine alone, to try things out and to test clients. NOT FOR PRODUCTION
+    ///
+    /// The CA and the database are made in ./acmed-data and kept between runs. Every name resolves to 127.0.0.1, where
+    /// http-01 asks port 5002.
+    Dev(Dev),
+    /// Write a commented configuration and make a CA
+    Init(Init),
+    /// Serve
+    ///
+    /// It works from flags alone: without a CA it makes one, and says so.
+    Serve(Serve),
+    /// Print the default configuration with what each key is for, or check one
+    Config(ConfigArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Dev {
+    #[command(flatten)]
+    pub(crate) flags: Flags,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The domain that the CA is for: nobody accepts certificates of it for other names
+    #[arg(long, value_name = "NAME", value_parser = domain)]
+    pub(crate) domain: Option<DnsName>,
+    /// Where to write acmed.toml and acmed-data
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The configuration; without it, acmed.toml if there is one
+    #[arg(long, value_name = "FILE", env = "ACMED_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Serve HTTP only: what is due later (retries, sweeps) is left to another acmed with --worker-only
+    #[arg(long, conflicts_with = "worker_only")]
+    pub(crate) no_worker: bool,
+    /// Do the jobs only, and serve no HTTP
+    #[arg(long)]
+    pub(crate) worker_only: bool,
+    #[command(flatten)]
+    pub(crate) flags: Flags,
+    /// A name server to ask, instead of the system's; can be repeated
+    #[arg(long, value_name = "IP[:PORT]", env = "ACMED_RESOLVER", value_delimiter = ',')]
+    pub(crate) resolver: Vec<NameServer>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<ConfigCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say whether a configuration is right, without starting
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+/// Keys of the configuration that are flags and environment variables as well.
+#[derive(Debug, Args)]
+pub(crate) struct Flags {
+    /// Where to listen [default: 127.0.0.1:8000]
+    #[arg(long, value_name = "IP:PORT", env = "ACMED_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// What clients see: every URL starts with it [default: made of --listen]
+    #[arg(long, value_name = "URL", env = "ACMED_BASE_URL")]
+    base_url: Option<BaseUrl>,
+    /// Where the CA and the database are [default: acmed-data]
+    #[arg(long, value_name = "DIR", env = "ACMED_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// sqlite:PATH, or memory: to forget all at the end [default: sqlite, in the data directory]
+    #[arg(long, value_name = "URL", env = "ACMED_STORAGE")]
+    storage: Option<StorageUrl>,
+    /// auto, memory: or storage [default: auto]
+    #[arg(long, value_name = "WHERE", env = "ACMED_NONCES")]
+    nonces: Option<Nonces>,
+    /// The port that http-01 asks [default: 80; dev: 5002]
+    #[arg(long, value_name = "PORT", env = "ACMED_HTTP_PORT")]
+    http_port: Option<u16>,
+    /// The port of https, to which an answer to http-01 may lead on [default: 443; dev: 5001]
+    #[arg(long, value_name = "PORT", env = "ACMED_TLS_PORT")]
+    tls_port: Option<u16>,
+    /// A network that may be dialled although it is not the public Internet, or private-network; can be repeated
+    #[arg(long, value_name = "CIDR", env = "ACMED_ALLOW", value_delimiter = ',')]
+    allow: Vec<Allow>,
+    /// DANGEROUS: find every challenge met without looking
+    #[arg(
+        long,
+        env = "ACMED_DANGER_ACCEPT_ANY_CHALLENGE",
+        action = ArgAction::SetTrue,
+        value_parser = BoolishValueParser::new()
+    )]
+    danger_accept_any_challenge: bool,
+    /// How the log is written [default: human]
+    #[arg(long, value_name = "FORMAT", env = "ACMED_LOG_FORMAT")]
+    log_format: Option<LogFormat>,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as info,coyote_server=debug [default: info]
+    #[arg(long, value_name = "FILTER", env = "ACMED_LOG")]
+    log: Option<String>,
+}
+
+impl Flags {
+    /// Overrides the configuration.
+    pub(crate) fn apply(self, config: &mut Config) {
+        set(&mut config.listen, self.listen);
+        set(&mut config.base_url, self.base_url.map(Some));
+        set(&mut config.data_dir, self.data_dir);
+        set(&mut config.storage, self.storage.map(Some));
+        set(&mut config.nonces, self.nonces);
+        set(&mut config.validation.http_port, self.http_port);
+        set(&mut config.validation.tls_port, self.tls_port);
+        set(&mut config.validation.allow, some(self.allow));
+        config.validation.danger_accept_any_challenge |= self.danger_accept_any_challenge;
+        set(&mut config.log.format, self.log_format);
+        set(&mut config.log.filter, self.log);
+    }
+}
+
+pub(crate) fn set<T>(key: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *key = value;
+    }
+}
+
+/// A list, unless it is empty.
+pub(crate) fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+    Some(list).filter(|list| !list.is_empty())
+}
+
+fn domain(text: &str) -> Result<DnsName, String> {
+    DnsName::parse(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,143 @@
+//! The configuration: what can be said in `acmed.toml`.
+//!
+//! A key exists if it takes an effect, and in one place: the [`section!`](section::section) that has its default and
+//! says what it is for. What cannot be read is refused with the line, before anything starts.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use coyote_server::{Limits, issue::CaFiles};
+
+use crate::failure::Failure;
+
+mod ca;
+mod limits;
+mod profile;
+mod section;
+mod server;
+mod storage;
+mod text;
+mod time;
+mod tls;
+mod validation;
+
+pub(crate) use ca::Ca;
+pub(crate) use limits::LimitsSection;
+pub(crate) use profile::ProfileSection;
+pub(crate) use server::{BaseUrl, DirectorySection, Http, Log, LogFormat};
+pub(crate) use storage::{Nonces, StorageUrl};
+pub(crate) use tls::{Tls, TlsFiles};
+pub(crate) use validation::{Allow, ChallengeKind, NameServer, Validation};
+
+use section::section;
+
+/// The profile of orders that ask for none.
+pub(crate) const DEFAULT_PROFILE: &str = "default";
+
+section! {
+    /// acmed, an ACME (RFC 8555) server.
+    Config {
+        /// Where to listen.
+        listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8000));
+        /// What clients see: every URL that leaves the server starts with it.
+        /// Unless it is set, it is made of `listen`.
+        base_url: Option<BaseUrl> = None, as in "\"http://127.0.0.1:8000\"";
+        /// Where the server keeps what is its own. It makes the directory, for its own eyes only.
+        data_dir: PathBuf = "acmed-data".into();
+        /// Where accounts, orders and certificates are kept: sqlite:PATH, or memory: to forget them at the end.
+        /// Unless it is set, a file in `data_dir`.
+        storage: Option<StorageUrl> = None, as in "\"sqlite:acmed-data/acmed.db\"";
+        /// Where nonces are kept: memory:, storage, or auto for what suits the storage.
+        nonces: Nonces = Nonces::Auto;
+        /// Serve HTTPS: with { certificate = "FILE", key = "FILE" } (PEM; read again at SIGHUP), or with "own", a
+        /// certificate of the server's own CA for the host of `base_url`.
+        tls: Option<Tls> = None, as in "\"own\"";
+    }
+    directory: DirectorySection,
+    validation: Validation,
+    ca: Ca,
+    profiles: BTreeMap<String, ProfileSection>,
+    limits: LimitsSection,
+    http: Http,
+    log: Log,
+}
+
+impl Config {
+    /// Reads a file. Relative paths in it are relative to its directory.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let text = fs::read_to_string(path)
+            .map_err(Failure::because(format!("{} cannot be read", path.display())))?;
+        let config = Self::parse(&text).map_err(|(line, error)| {
+            let place = path.display();
+            Failure::new(format!("{place}:{line}: {error}; `acmed config` prints every key with its default"))
+        })?;
+        let directory = match path.parent() {
+            Some(directory) if !directory.as_os_str().is_empty() => directory,
+            _ => return Ok(config),
+        };
+        Ok(config.below(directory))
+    }
+
+    /// Reads a configuration, or says in which line it is wrong, and how.
+    pub(crate) fn parse(text: &str) -> Result<Self, (usize, String)> {
+        toml::from_str(text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let message = error.message().replace("unknown field", "unknown key").replace('\n', " ");
+            (before.matches('\n').count() + 1, message)
+        })
+    }
+
+    /// The same, with relative paths taken as below this directory.
+    fn below(mut self, directory: &Path) -> Self {
+        self.data_dir = directory.join(self.data_dir);
+        self.storage = self.storage.map(|storage| storage.below(directory));
+        self.tls = self.tls.map(|tls| tls.below(directory));
+        self.ca = self.ca.below(directory);
+        self
+    }
+
+    /// Refuses what cannot be meant, as far as that can be said without starting.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        self.profiles()?;
+        match &self.base_url {
+            None if self.listen.ip().is_unspecified() => Err(Failure::new(format!(
+                "listening on {} says nothing about the server's name; set base_url (--base-url) to what clients see",
+                self.listen
+            ))),
+            Some(base_url) if self.tls.is_some() && !base_url.is_https() => Err(Failure::new(format!(
+                "with tls, clients see https: change base_url from {base_url}, or remove tls"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// What clients see, if the server listens there.
+    pub(crate) fn base_url(&self, listening: SocketAddr) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        self.base_url.as_ref().map_or_else(|| format!("{scheme}://{listening}"), BaseUrl::to_string)
+    }
+
+    /// Where things are kept.
+    pub(crate) fn storage(&self) -> StorageUrl {
+        let default = || StorageUrl::Sqlite(self.data_dir.join("acmed.db"));
+        self.storage.clone().unwrap_or_else(default)
+    }
+
+    /// Where the CA is.
+    pub(crate) fn ca_files(&self) -> CaFiles {
+        self.ca.files(&self.data_dir)
+    }
+
+    /// The bounds, wherever they are configured.
+    pub(crate) fn limits(&self) -> Limits {
+        let validation = &self.validation;
+        Limits { linger: validation.linger.0, validation_time: validation.timeout.0, ..self.limits.0.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! `[profiles.NAME]`: what certificates look like.
+
+use std::str::FromStr;
+
+use coyote_server::issue::{ExtendedKeyUsage, Profile, Profiles};
+
+use super::{
+    Config, DEFAULT_PROFILE,
+    section::{section, string_setting},
+    time::Time,
+};
+use crate::failure::Failure;
+
+section! {
+    /// A kind of certificate. Orders that ask for none get "default"; more can be added by other names.
+    ProfileSection {
+        /// What clients are told about it: a sentence, or a URL.
+        description: String = "certificates for TLS servers".into();
+        /// For how long a certificate is valid if the order does not say.
+        validity: Time = Time::days(90);
+        /// For how long, if the order does, at most.
+        max_validity: Time = Time::days(90);
+        /// How far before its signing its validity begins, for clients whose clocks are slow.
+        backdate: Time = Time::seconds(300);
+        /// What the key may be used for: server-auth, client-auth.
+        extended_key_usages: Vec<Usage> = vec![Usage(ExtendedKeyUsage::ServerAuth)];
+        /// Whether the first name is repeated as the subject's common name, for old software.
+        common_name: bool = false;
+    }
+}
+
+impl ProfileSection {
+    fn profile(&self, name: &str) -> Profile {
+        let mut profile = Profile::new(name);
+        profile.description = self.description.clone();
+        profile.validity = self.validity.0;
+        profile.max_validity = self.max_validity.0;
+        profile.backdate = self.backdate.0;
+        profile.extended_key_usages = self.extended_key_usages.iter().map(|usage| usage.0).collect();
+        profile.common_name = self.common_name;
+        profile
+    }
+}
+
+impl Config {
+    /// The kinds of certificates.
+    pub(crate) fn profiles(&self) -> Result<Profiles, Failure> {
+        let failed = Failure::because("the profiles contradict themselves");
+        let default = self.profiles.get(DEFAULT_PROFILE).cloned().unwrap_or_default();
+        let mut profiles = Profiles::new(default.profile(DEFAULT_PROFILE)).map_err(failed)?;
+        for (name, section) in &self.profiles {
+            let failed = Failure::because("the profiles contradict themselves");
+            profiles = profiles.with(section.profile(name)).map_err(failed)?;
+        }
+        Ok(profiles)
+    }
+}
+
+/// What a key may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Usage(ExtendedKeyUsage);
+
+impl FromStr for Usage {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "server-auth" => Ok(Self(ExtendedKeyUsage::ServerAuth)),
+            "client-auth" => Ok(Self(ExtendedKeyUsage::ClientAuth)),
+            _ => Err(format!("{text:?} is no use of a key; write server-auth or client-auth")),
+        }
+    }
+}
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.0 {
+            ExtendedKeyUsage::ClientAuth => "client-auth",
+            _ => "server-auth",
+        })
+    }
+}
+
+string_setting!(Usage);

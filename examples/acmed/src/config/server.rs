@@ -1,0 +1,109 @@
+//! The transport and what surrounds it: `base_url`, `[directory]`, `[http]`, `[log]`.
+
+use std::{fmt, str::FromStr};
+
+use coyote_server::{InvalidBaseUrl, Urls, protocol::DirectoryMeta};
+
+use super::{
+    section::{section, string_setting},
+    time::Time,
+};
+
+/// A base URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BaseUrl(String);
+
+impl BaseUrl {
+    pub(crate) fn is_https(&self) -> bool {
+        self.0.starts_with("https:")
+    }
+}
+
+impl FromStr for BaseUrl {
+    type Err = InvalidBaseUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidBaseUrl> {
+        Urls::new(text).map(|urls| Self(urls.base().to_owned()))
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+section! {
+    /// What the directory says about the server.
+    DirectorySection {
+        /// The URL of the terms of service. With it, new accounts must agree to them.
+        terms_of_service: Option<String> = None, as in "\"https://ca.example.com/terms\"";
+        /// A page about the CA.
+        website: Option<String> = None, as in "\"https://ca.example.com\"";
+    }
+}
+
+impl DirectorySection {
+    pub(crate) fn meta(&self) -> DirectoryMeta {
+        DirectoryMeta {
+            terms_of_service: self.terms_of_service.clone(),
+            website: self.website.clone(),
+            ..DirectoryMeta::default()
+        }
+    }
+}
+
+section! {
+    /// The HTTP server.
+    Http {
+        /// Threads that serve requests; 0 for one per core.
+        workers: u16 = 0;
+        /// Connections that one of them has open; further ones wait.
+        connections_per_worker: u32 = 10_000;
+        /// How long an idle connection is kept open.
+        keep_alive: Time = Time::seconds(75);
+        /// How long the head of a request, and a TLS handshake before it, may take.
+        head_timeout: Time = Time::seconds(5);
+        /// How long requests and jobs that are under way may take to end when the server is stopped.
+        shutdown_timeout: Time = Time::seconds(30);
+    }
+}
+
+section! {
+    /// The log, which goes to stderr.
+    Log {
+        /// human or json.
+        format: LogFormat = LogFormat::Human;
+        /// What is logged: error, warn, info, debug or trace, also for one part only, as in "info,coyote_server=debug".
+        filter: String = "info".into();
+    }
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people, in colour on a terminal.
+    Human,
+    /// For programs: one JSON object to a line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        clap::ValueEnum::from_str(text, false)
+            .map_err(|_| format!("{text:?} is no log format; write human or json"))
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Human => "human",
+            Self::Json => "json",
+        })
+    }
+}
+
+string_setting!(BaseUrl, LogFormat);

@@ -1,0 +1,124 @@
+use super::*;
+
+/// The text with every key that is commented out put to use: `#key = value`, where prose has a space after the `#`.
+fn uncommented(text: &str) -> String {
+    let lines = text.lines().map(|line| match line.strip_prefix('#') {
+        Some(key) if key.starts_with(|c: char| c.is_ascii_lowercase()) => key,
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn parse(text: &str) -> Config {
+    Config::parse(text).unwrap_or_else(|(line, error)| panic!("line {line}: {error}\n{text}"))
+}
+
+/// What the server makes of a configuration that leaves the default profile out or spells it out is the same.
+fn spelled_out(mut config: Config) -> Config {
+    config.profiles.entry(DEFAULT_PROFILE.into()).or_default();
+    config
+}
+
+#[test]
+fn the_printed_configuration_is_the_default() {
+    let default = Config::default();
+    assert_eq!(parse(&default.to_text(true)), spelled_out(default.clone()));
+    assert_eq!(spelled_out(parse(&default.to_text(false))), spelled_out(default));
+}
+
+#[test]
+fn every_printed_key_is_accepted_and_its_example_is_what_the_default_comes_to() {
+    for active in [true, false] {
+        let text = uncommented(&Config::default().to_text(active));
+        let config = parse(&text);
+        assert_eq!(config.base_url(config.listen), "http://127.0.0.1:8000");
+        assert_eq!(config.storage(), Config::default().storage());
+        assert_eq!(config.ca_files(), Config::default().ca_files());
+        assert_eq!(config.limits(), Limits::default());
+        assert_eq!(text.matches("\nlisten =").count(), 1, "each key is there once");
+    }
+}
+
+#[test]
+fn what_was_changed_is_printed_and_read_back() {
+    let changed = parse(
+        r#"
+        listen = "[::1]:443"
+        base_url = "https://ca.example/pki"
+        storage = "memory:"
+        nonces = "storage"
+        tls = { certificate = "a.pem", key = "a.key" }
+        [validation]
+        allow = ["private-network", "127.0.0.1"]
+        resolvers = ["192.0.2.1", "[2001:db8::1]:5353"]
+        linger = "0"
+        [ca]
+        domain = "Corp.Example"
+        [profiles.default]
+        extended_key_usages = ["server-auth", "client-auth"]
+        [limits]
+        request_body = 1000
+        nonce_lifetime = "5m"
+        "#,
+    );
+    assert_eq!(parse(&changed.to_text(true)), changed);
+    assert_eq!(changed.limits().request_body, 1000);
+    assert_eq!(changed.limits().linger, std::time::Duration::ZERO);
+    assert_eq!(changed.ca.domain.as_ref().map(|name| name.as_str()), Some("corp.example"));
+}
+
+#[test]
+fn what_is_wrong_is_refused_by_name_with_its_line() {
+    for (text, line, name) in [
+        ("listn = \"127.0.0.1:1\"", 1, "unknown key `listn`"),
+        ("\n[validation]\nhttp_prt = 80", 3, "unknown key `http_prt`"),
+        ("[rate_limits]\nx = 1", 1, "unknown key `rate_limits`"),
+        ("[limits]\nnope = 1", 2, "\"nope\""),
+        ("[limits]\nlinger = \"1s\"", 2, "validation.linger"),
+        ("[limits]\nrequest_body = \"10s\"", 2, "a number"),
+        ("[limits]\nrequest_time = 10", 2, "a time"),
+        ("[profiles.default]\nvalidty = \"1d\"", 2, "unknown key `validty`"),
+        ("tls = { certificate = \"a\" }", 1, "{ certificate = \"FILE\", key = \"FILE\" }"),
+        ("tls = \"other\"", 1, "\"own\""),
+        ("listen = \"localhost\"", 1, "socket address"),
+        ("base_url = \"ca.example\"", 1, "not a base URL"),
+        ("storage = \"postgres://h/d\"", 1, "not in this build yet"),
+        ("[validation]\nchallenges = [\"dns-01\"]", 2, "not in this build yet"),
+        ("[validation]\ntimeout = \"10\"", 2, "not a time"),
+        ("[validation]\nallow = [\"10.0.0.0/99\"]", 2, "private-network"),
+        ("listen = ", 1, ""),
+    ] {
+        let (found, error) = Config::parse(text).expect_err(text);
+        assert!(error.contains(name), "{text}: {error}");
+        assert!(!error.contains('\n'), "{text}: one line: {error}");
+        assert_eq!(found, line, "{text}: {error}");
+    }
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused() {
+    for text in [
+        "listen = \"0.0.0.0:80\"",
+        "tls = \"own\"\nbase_url = \"http://ca.example\"",
+        "[profiles.default]\nvalidity = \"100d\"",
+        "[profiles.other]\nextended_key_usages = []",
+    ] {
+        assert!(parse(text).check().is_err(), "{text}");
+    }
+    parse("listen = \"0.0.0.0:80\"\nbase_url = \"https://ca.example\"").check().unwrap();
+    Config::default().check().unwrap();
+}
+
+#[test]
+fn relative_paths_are_relative_to_the_file() {
+    let config = parse(
+        "storage = \"sqlite:x.db\"\ntls = { certificate = \"a\", key = \"/b\" }\n[ca]\nroot = \"r.pem\"",
+    );
+    let config = config.below(Path::new("/etc/acmed"));
+    assert_eq!(config.data_dir, Path::new("/etc/acmed/acmed-data"));
+    assert_eq!(config.storage().to_string(), "sqlite:/etc/acmed/x.db");
+    assert_eq!(config.ca_files().root, Path::new("/etc/acmed/r.pem"));
+    assert_eq!(config.ca_files().root_key, Path::new("/etc/acmed/acmed-data/ca/root.key"));
+    let files = TlsFiles { certificate: "/etc/acmed/a".into(), key: "/b".into() };
+    assert_eq!(config.tls, Some(Tls::Files(files)));
+}

@@ -1,0 +1,201 @@
+//! `[validation]`: how control of names is proved.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
+
+use coyote_server::{
+    protocol::ChallengeType,
+    validate::{AddressPolicy, Cidr, InvalidCidr, InvalidUserAgent, NetworkLimits, UserAgent},
+};
+
+use super::{
+    section::{section, string_setting},
+    time::Time,
+};
+
+section! {
+    /// How control of names is proved.
+    Validation {
+        /// The ways that are offered: http-01.
+        challenges: Vec<ChallengeKind> = vec![ChallengeKind::Http01];
+        /// The port that http-01 asks. Everywhere but in a laboratory it is 80.
+        http_port: u16 = 80;
+        /// The port of https, to which an answer to http-01 may lead on.
+        tls_port: u16 = 443;
+        /// The name servers that are asked, as IP or IP:PORT. Without any, the system's.
+        resolvers: Vec<NameServer> = Vec::new();
+        /// How long a name server may take to answer.
+        resolver_timeout: Time = Time::seconds(5);
+        /// Networks that may be dialled although the default, the public Internet, forbids it: addresses, networks as
+        /// in "10.20.0.0/16", or "private-network" for all networks that are private.
+        allow: Vec<Allow> = Vec::new();
+        /// Networks that may not be dialled, whatever else is said.
+        deny: Vec<Range> = Vec::new();
+        /// How long one attempt to validate may take.
+        timeout: Time = Time::seconds(10);
+        /// How long opening one connection may take.
+        connect_timeout: Time = Time::seconds(3);
+        /// How many addresses of a name are tried.
+        max_addresses: u16 = 4;
+        /// How many redirects are followed.
+        max_redirects: u16 = 10;
+        /// What validation says it is.
+        user_agent: Agent = Agent::default();
+        /// How long an answer to a client may wait for a result; 0 turns it off.
+        linger: Time = Time::millis(250);
+        /// DANGEROUS: finds every challenge met without looking. Whoever reaches the server gets any certificate.
+        danger_accept_any_challenge: bool = false;
+    }
+}
+
+impl Validation {
+    /// What may be dialled.
+    pub(crate) fn address_policy(&self) -> AddressPolicy {
+        let private = self.allow.contains(&Allow::PrivateNetwork);
+        let policy = if private { AddressPolicy::private_network() } else { AddressPolicy::public() };
+        let policy = self.allow.iter().fold(policy, |policy, allow| match allow {
+            Allow::Range(Range(range)) => policy.allow(*range),
+            Allow::PrivateNetwork => policy,
+        });
+        self.deny.iter().fold(policy, |policy, Range(range)| policy.deny(*range))
+    }
+
+    /// How much of strangers is taken.
+    pub(crate) fn network_limits(&self) -> NetworkLimits {
+        NetworkLimits {
+            attempt_deadline: self.timeout.0,
+            connect_timeout: self.connect_timeout.0,
+            max_addresses: self.max_addresses.into(),
+            max_redirects: self.max_redirects.into(),
+            http_port: self.http_port,
+            tls_port: self.tls_port,
+            user_agent: self.user_agent.0.clone(),
+            ..NetworkLimits::default()
+        }
+    }
+}
+
+/// A way to prove control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChallengeKind {
+    /// http-01.
+    Http01,
+}
+
+impl ChallengeKind {
+    pub(crate) fn challenge_type(self) -> ChallengeType {
+        match self {
+            Self::Http01 => ChallengeType::HTTP_01,
+        }
+    }
+}
+
+impl FromStr for ChallengeKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "http-01" => Ok(Self::Http01),
+            "dns-01" | "tls-alpn-01" => Err(format!("{text} is not in this build yet; write http-01")),
+            _ => Err(format!("{text:?} is no challenge type; write http-01")),
+        }
+    }
+}
+
+impl fmt::Display for ChallengeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.challenge_type().fmt(f)
+    }
+}
+
+/// A name server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NameServer(pub(crate) SocketAddr);
+
+impl FromStr for NameServer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let address =
+            text.parse().or_else(|_| text.parse().map(|address: IpAddr| SocketAddr::new(address, 53)));
+        address.map(Self).map_err(|_| format!("{text:?} is no name server; write IP or IP:PORT"))
+    }
+}
+
+impl fmt::Display for NameServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A network, or one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Range(pub(crate) Cidr);
+
+impl FromStr for Range {
+    type Err = InvalidCidr;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCidr> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What may be dialled although the default forbids it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Allow {
+    /// All networks that are private.
+    PrivateNetwork,
+    /// One.
+    Range(Range),
+}
+
+impl FromStr for Allow {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "private-network" {
+            return Ok(Self::PrivateNetwork);
+        }
+        text.parse()
+            .map(Self::Range)
+            .map_err(|error| format!("{text:?}: {error}, nor the word private-network"))
+    }
+}
+
+impl fmt::Display for Allow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PrivateNetwork => f.write_str("private-network"),
+            Self::Range(range) => range.fmt(f),
+        }
+    }
+}
+
+/// What is sent as `User-Agent`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Agent(UserAgent);
+
+impl FromStr for Agent {
+    type Err = InvalidUserAgent;
+
+    fn from_str(text: &str) -> Result<Self, InvalidUserAgent> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str())
+    }
+}
+
+string_setting!(ChallengeKind, NameServer, Range, Allow, Agent);

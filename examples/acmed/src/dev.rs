@@ -1,0 +1,123 @@
+//! `acmed dev`.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    acme::Resolving,
+    cli::Dev,
+    config::{Allow, Config},
+    data_dir::Roles,
+    failure::Failure,
+    log,
+    output::{print, warn_loudly},
+    server::{self, Started},
+};
+
+/// Where challenges are looked for: ports that nobody needs to be root for.
+const HTTP_PORT: u16 = 5002;
+const TLS_PORT: u16 = 5001;
+
+/// Serves until it is asked to stop.
+pub(crate) fn run(dev: Dev) -> Result<(), Failure> {
+    let mut config = defaults();
+    dev.flags.apply(&mut config);
+    config.validation.allow.extend(loopback());
+    config.check()?;
+    log::start(&config.log)?;
+    let mut warning = vec![
+        "acmed dev is NOT FOR PRODUCTION: it believes that every name is this machine,",
+        "and its CA's key lies unprotected on the disk.",
+    ];
+    if !config.listen.ip().is_loopback() {
+        warning.push("It listens on more than this machine.");
+    }
+    warn_loudly(&warning);
+    server::run(&config, Roles::ALL, Resolving::Loopback, |started| announce(&config, started))
+}
+
+fn defaults() -> Config {
+    let mut config = Config::default();
+    config.validation.http_port = HTTP_PORT;
+    config.validation.tls_port = TLS_PORT;
+    config.ca.organization = "acmed dev".into();
+    config
+}
+
+fn loopback() -> impl Iterator<Item = Allow> {
+    ["127.0.0.0/8", "::1/128"].into_iter().filter_map(|range| range.parse().ok())
+}
+
+fn announce(config: &Config, started: &Started) -> Result<(), Failure> {
+    let root = absolute(&started.root)?;
+    let Started { directory, fingerprint, .. } = started;
+    let client = certbot(config, directory)?;
+    print(&format!(
+        "\
+directory    {directory}
+root         {}
+SHA-256      {fingerprint}
+
+To get a certificate, paste this into another shell:
+
+{client}
+
+",
+        root.display()
+    ))
+}
+
+/// A command that gets a certificate, for anybody and from any directory.
+fn certbot(config: &Config, directory: &str) -> Result<String, Failure> {
+    let files = absolute(&config.data_dir)?.join("certbot");
+    let files = quoted(&files.to_string_lossy());
+    // Only a server with a certificate of its own CA needs it; it does no harm to others.
+    let trust = match config.tls {
+        Some(_) => {
+            format!("REQUESTS_CA_BUNDLE={} ", quoted(&absolute(&config.ca_files().root)?.to_string_lossy()))
+        }
+        None => String::new(),
+    };
+    Ok(format!(
+        "{trust}certbot certonly --standalone --http-01-port {} --http-01-address 127.0.0.1 --server {directory} \
+         --agree-tos -m you@example.com -n --config-dir {files} --work-dir {files} --logs-dir {files} -d hello.test",
+        config.validation.http_port
+    ))
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(Failure::because(format!("{} has no absolute path", path.display())))
+}
+
+/// As one word to a shell.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_word_to_a_shell() {
+        assert_eq!(quoted("/home/me/acmed-data"), "/home/me/acmed-data");
+        assert_eq!(quoted("/home/my files"), "'/home/my files'");
+        assert_eq!(quoted("it's; $HOME"), r"'it'\''s; $HOME'");
+    }
+
+    #[test]
+    fn this_machine_may_be_dialled() {
+        let policy = Config {
+            validation: crate::config::Validation { allow: loopback().collect(), ..Default::default() },
+            ..defaults()
+        }
+        .validation
+        .address_policy();
+        assert!(policy.check("127.0.0.1".parse().unwrap()).is_ok());
+        assert!(policy.check("::1".parse().unwrap()).is_ok());
+        assert!(policy.check("10.0.0.1".parse().unwrap()).is_err());
+    }
+}

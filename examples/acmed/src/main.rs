@@ -1,0 +1,51 @@
+//! An ACME (RFC 8555) server: coyote as a program.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod acme;
+mod cli;
+mod config;
+mod data_dir;
+mod dev;
+mod failure;
+mod health;
+mod init;
+mod log;
+mod output;
+mod serve;
+mod server;
+mod signals;
+mod store;
+mod tls;
+
+use cli::{Cli, Command, ConfigCommand};
+use config::Config;
+use failure::Failure;
+use output::{complain, print};
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            complain(&format!("acmed: {failure}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Dev(dev) => dev::run(dev),
+        Command::Init(init) => init::run(init),
+        Command::Serve(serve) => serve::run(serve),
+        Command::Config(config) => match config.command {
+            None => print(&Config::default().to_text(true)),
+            Some(ConfigCommand::Check { file }) => {
+                Config::read(&file)?.check()?;
+                print(&format!("{} is right\n", file.display()))
+            }
+        },
+    }
+}

@@ -1,0 +1,244 @@
+//! Running a server, from the first file opened to the last request answered.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use actix_web::{
+    App, HttpServer,
+    dev::{Server, ServerHandle},
+};
+use coyote_server::{Acme, path, storage::Storage};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::oneshot,
+    task::JoinHandle,
+    time::timeout,
+};
+
+use crate::{
+    acme::{self, Resolving},
+    config::{Config, Http},
+    data_dir::{self, Roles},
+    failure::Failure,
+    health,
+    output::warn_loudly,
+    signals::{Asked, Signals},
+    store::Store,
+    tls::Certificates,
+};
+
+/// Connections that the operating system accepts before the server does.
+const BACKLOG: u32 = 1024;
+
+/// What is told once the server serves.
+#[derive(Debug)]
+pub(crate) struct Started {
+    /// The directory's URL.
+    pub(crate) directory: String,
+    /// The file with the root's certificate.
+    pub(crate) root: PathBuf,
+    /// The SHA-256 of the root's certificate.
+    pub(crate) fingerprint: String,
+    /// Whether the CA was made just now.
+    pub(crate) is_new: bool,
+}
+
+/// Serves until it is asked to stop. `announce` is called when requests are answered.
+pub(crate) fn run(
+    config: &Config,
+    roles: Roles,
+    resolving: Resolving,
+    announce: impl FnOnce(&Started) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    if config.validation.danger_accept_any_challenge {
+        warn_loudly(&[
+            "EVERY CHALLENGE IS FOUND MET WITHOUT LOOKING (danger_accept_any_challenge).",
+            "Whoever can reach this server gets a certificate for any name.",
+        ]);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(Failure::because("the runtime could not be started"))?;
+    runtime.block_on(serve(config, roles, resolving, announce))
+}
+
+async fn serve(
+    config: &Config,
+    roles: Roles,
+    resolving: Resolving,
+    announce: impl FnOnce(&Started) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut signals = Signals::new()?;
+    let _claim = data_dir::claim(&config.data_dir, roles)?;
+    let listener = if roles.http { Some(listen(config.listen)?) } else { None };
+    let address = listener.as_ref().and_then(|listener| listener.local_addr().ok()).unwrap_or(config.listen);
+
+    let files = config.ca_files();
+    let (ca, is_new) = acme::ca(&files, &config.ca.request())?;
+    let fingerprint = ca.root_fingerprint().map(|hash| hex(&hash)).unwrap_or_default();
+    let store = Store::open(config, &config.limits())?;
+    let acme = acme::build(config, config.base_url(address), &store, ca, resolving)?;
+    let started =
+        Started { directory: acme.urls().at(path::DIRECTORY), root: files.root, fingerprint, is_new };
+
+    let worker = roles.worker.then(|| Worker::start(acme.clone()));
+    let front = match listener {
+        Some(listener) => Some(Front::open(config, listener, acme.clone(), store.storage.clone()).await?),
+        None => None,
+    };
+    announce(&started)?;
+    let mut running = Running { acme, worker, front };
+    running.until_stopped(&mut signals).await?;
+
+    tracing::info!("stopping; a second signal stops at once");
+    tokio::select! {
+        () = running.shut_down(&config.http) => {}
+        () = signals.stop() => {
+            tracing::warn!("stopped at once");
+            std::process::exit(1);
+        }
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let listener = socket.and_then(|socket| {
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    });
+    listener.map_err(|error| {
+        Failure::because(format!("cannot listen on {address}"))(error)
+            .hint("choose another address with --listen")
+    })
+}
+
+/// The HTTP side.
+struct Front {
+    handle: ServerHandle,
+    server: JoinHandle<std::io::Result<()>>,
+    certificates: Option<Arc<Certificates>>,
+}
+
+impl Front {
+    async fn open(
+        config: &Config,
+        listener: TcpListener,
+        acme: Arc<Acme>,
+        storage: Arc<dyn Storage>,
+    ) -> Result<Self, Failure> {
+        let certificates = match &config.tls {
+            Some(tls) => Some(Certificates::open(tls, config, acme.clone()).await?),
+            None => None,
+        };
+        let server = http_server(&config.http, listener, acme, storage, certificates.as_ref())?;
+        Ok(Self { handle: server.handle(), server: tokio::spawn(server), certificates })
+    }
+}
+
+fn http_server(
+    http: &Http,
+    listener: TcpListener,
+    acme: Arc<Acme>,
+    storage: Arc<dyn Storage>,
+    certificates: Option<&Arc<Certificates>>,
+) -> Result<Server, Failure> {
+    let failed = || Failure::because("the HTTP server could not be started");
+    let listener = listener.into_std().map_err(failed())?;
+    let mut server =
+        HttpServer::new(move || App::new().configure(health::routes(acme.clone(), storage.clone())))
+            .max_connections(http.connections_per_worker as usize)
+            .keep_alive(http.keep_alive.0)
+            .client_request_timeout(http.head_timeout.0)
+            .tls_handshake_timeout(http.head_timeout.0)
+            .shutdown_timeout(http.shutdown_timeout.0.as_secs())
+            .disable_signals();
+    if http.workers > 0 {
+        server = server.workers(http.workers.into());
+    }
+    let server = match certificates {
+        Some(certificates) => server.listen_openssl(listener, certificates.acceptor()?),
+        None => server.listen(listener),
+    };
+    Ok(server.map_err(failed())?.run())
+}
+
+/// The work that no request is there to do.
+struct Worker {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Worker {
+    fn start(acme: Arc<Acme>) -> Self {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(acme.run_jobs(async {
+            stopped.await.ok();
+        }));
+        Self { stop, task }
+    }
+}
+
+struct Running {
+    acme: Arc<Acme>,
+    worker: Option<Worker>,
+    front: Option<Front>,
+}
+
+impl Running {
+    async fn until_stopped(&mut self, signals: &mut Signals) -> Result<(), Failure> {
+        loop {
+            let Some(front) = &mut self.front else {
+                signals.stop().await;
+                return Ok(());
+            };
+            let asked = tokio::select! {
+                asked = signals.next() => asked,
+                ended = &mut front.server => {
+                    let why = match ended {
+                        Ok(Ok(())) => "it ended".to_owned(),
+                        Ok(Err(error)) => error.to_string(),
+                        Err(error) => error.to_string(),
+                    };
+                    return Err(Failure::new(format!("the HTTP server failed: {why}")));
+                }
+            };
+            match (asked, &front.certificates) {
+                (Asked::Stop, _) => return Ok(()),
+                (Asked::Reload, Some(certificates)) => certificates.reload().await,
+                (Asked::Reload, None) => {
+                    tracing::info!(
+                        "nothing to reload: only TLS certificates are; restart for the configuration"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Stops accepting connections, then ends what is under way: jobs first, because some run where requests are
+    /// answered, and would be cut off with it.
+    async fn shut_down(self, http: &Http) {
+        let patience = http.shutdown_timeout.0;
+        if let Some(front) = &self.front {
+            front.handle.pause().await;
+        }
+        let drained = match self.worker {
+            Some(Worker { stop, task }) => {
+                stop.send(()).ok();
+                timeout(patience, task).await.is_ok()
+            }
+            None => timeout(patience, self.acme.drain()).await.is_ok(),
+        };
+        if !drained {
+            tracing::warn!("some jobs are not done; they are taken up at the next start");
+        }
+        if let Some(front) = self.front {
+            front.handle.stop(true).await;
+        }
+    }
+}
+
+/// Bytes as people compare them.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
+}

@@ -1,0 +1,47 @@
+//! Opening what `storage` and `nonces` name.
+
+use std::sync::Arc;
+
+use coyote_server::{
+    Limits,
+    storage::{MemoryStorage, NonceStore, Storage},
+};
+use coyote_storage_sqlite::{SqliteOptions, SqliteStorage};
+
+use crate::{
+    config::{Config, Nonces, StorageUrl},
+    failure::Failure,
+};
+
+/// Where everything is kept.
+pub(crate) struct Store {
+    pub(crate) storage: Arc<dyn Storage>,
+    /// Where nonces are kept; without it, in the server.
+    pub(crate) nonces: Option<Arc<dyn NonceStore>>,
+}
+
+impl Store {
+    /// Opens it. It blocks, and may bring a database up to date.
+    pub(crate) fn open(config: &Config, limits: &Limits) -> Result<Self, Failure> {
+        match config.storage() {
+            StorageUrl::Memory => Ok(Self::of(Arc::new(MemoryStorage::new()), config.nonces)),
+            StorageUrl::Sqlite(path) => {
+                let options =
+                    SqliteOptions { nonce_lifetime: limits.nonce_lifetime, ..SqliteOptions::default() };
+                let storage =
+                    SqliteStorage::open(path, options).map_err(Failure::because("there is no storage"))?;
+                Ok(Self::of(Arc::new(storage), config.nonces))
+            }
+        }
+    }
+
+    fn of<T: Storage + NonceStore>(store: Arc<T>, nonces: Nonces) -> Self {
+        let own: Arc<dyn NonceStore> = store.clone();
+        // These storages are one process's, and so can its nonces be.
+        let nonces = match nonces {
+            Nonces::Auto | Nonces::Memory => None,
+            Nonces::Storage => Some(own),
+        };
+        Self { storage: store, nonces }
+    }
+}
