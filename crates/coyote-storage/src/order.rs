@@ -287,6 +287,8 @@ mod tests {
         EXPIRES, NOW, certificate, earn, fail, issuance, order, problem, ready_order, serial,
     };
 
+    type Change = fn(&mut Order);
+
     /// RFC 8555 section 7.1.6, every row of it.
     #[test]
     fn the_status_follows_from_the_facts() {
