@@ -122,7 +122,7 @@ pub(crate) struct Flags {
     /// How the log is written [default: human]
     #[arg(long, value_name = "FORMAT", env = "ACMED_LOG_FORMAT")]
     log_format: Option<LogFormat>,
-    /// What is logged: error, warn, info, debug, trace, or a filter such as info,coyote_server=debug [default: info]
+    /// What is logged: error, warn, info, debug, trace, or a filter such as info,coyote_server=debug [default: info,actix_server=warn]
     #[arg(long, value_name = "FILTER", env = "ACMED_LOG")]
     log: Option<String>,
 }

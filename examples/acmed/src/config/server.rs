@@ -75,7 +75,7 @@ section! {
         /// human or json.
         format: LogFormat = LogFormat::Human;
         /// What is logged: error, warn, info, debug or trace, also for one part only, as in "info,coyote_server=debug".
-        filter: String = "info".into();
+        filter: String = "info,actix_server=warn".into();
     }
 }
 
