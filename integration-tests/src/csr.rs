@@ -66,6 +66,12 @@ impl Csr {
         }
     }
 
+    /// With this public key, which need not be that of the key that signs.
+    #[must_use]
+    pub fn with_public_key(self, public_key: Vec<u8>) -> Self {
+        Self { public_key, ..self }
+    }
+
     /// With one more GeneralName.
     #[must_use]
     pub fn with_name(mut self, name: Vec<u8>) -> Self {
@@ -101,20 +107,18 @@ impl Csr {
             }
             _ => Signer::new(*digest, &self.key).and_then(|mut signer| signer.sign_oneshot_to_vec(&info)),
         };
-        self.to_der_with(&info, algorithm, &signature.expect("a signature"))
+        sequence(&[info, algorithm.clone(), bit_string(&signature.expect("a signature"))])
     }
 
-    /// The request with a signature that is nothing but bytes, for keys that sign nothing.
+    /// The request with these bytes for a signature.
     #[must_use]
-    pub fn to_der_unsigned(&self) -> Vec<u8> {
-        self.to_der_with(&self.info(), &self.algorithm.1, &[7; 64])
+    pub fn to_der_with(&self, signature: &[u8]) -> Vec<u8> {
+        sequence(&[self.info(), self.algorithm.1.clone(), bit_string(signature)])
     }
 
-    fn to_der_with(&self, info: &[u8], algorithm: &[u8], signature: &[u8]) -> Vec<u8> {
-        sequence(&[info.to_vec(), algorithm.to_vec(), bit_string(signature)])
-    }
-
-    fn info(&self) -> Vec<u8> {
+    /// What is signed: the CertificationRequestInfo.
+    #[must_use]
+    pub fn info(&self) -> Vec<u8> {
         let mut extensions = self.extensions.clone();
         if !self.names.is_empty() {
             extensions.insert(0, extension("2.5.29.17", false, &sequence(&self.names)));

@@ -13,6 +13,8 @@ use openssl::{
 };
 use serde_json::{Value, json};
 
+use crate::der;
+
 /// A private key, the JWK that it is sent as, and the algorithm that it says it uses.
 #[derive(Clone)]
 pub struct Key {
@@ -74,6 +76,12 @@ impl Key {
         Self { alg: alg.into(), jwk: jwk(&key), secret: Secret::Openssl(key) }
     }
 
+    /// The same key, that says it is for another algorithm.
+    #[must_use]
+    pub fn with_alg(self, alg: &str) -> Self {
+        Self { alg: alg.into(), ..self }
+    }
+
     /// An RSA key with these numbers: modulus, public and private exponent, big-endian.
     #[must_use]
     pub fn of_numbers(n: &BigNum, e: &BigNum, d: &BigNum) -> Self {
@@ -93,6 +101,23 @@ impl Key {
             Secret::Openssl(key) => key,
             Secret::Numbers(..) => panic!("a key of numbers only"),
         }
+    }
+
+    /// The SubjectPublicKeyInfo of an RSA key, however odd its numbers are. RFC 3279 section 2.3.1.
+    ///
+    /// # Panics
+    ///
+    /// If it is another kind of key.
+    #[must_use]
+    pub fn rsa_public_key(&self) -> Vec<u8> {
+        let number = |name: &str| {
+            let bytes = base64url::decode(self.jwk[name].as_str().expect("an RSA key")).expect("base64url");
+            let sign: &[u8] = if bytes[0] < 0x80 { &[] } else { &[0] };
+            der::tlv(0x02, [sign, &bytes].concat())
+        };
+        let algorithm = der::sequence(&[der::oid("1.2.840.113549.1.1.1"), der::tlv(0x05, [])]);
+        let key = der::sequence(&[number("n"), number("e")]);
+        der::sequence(&[algorithm, der::bit_string(&key)])
     }
 
     /// The thumbprint of the public key. RFC 7638.

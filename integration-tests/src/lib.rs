@@ -18,6 +18,7 @@ mod jws;
 mod key;
 mod openssl_cli;
 mod responder;
+mod world;
 
 pub use acmed::{Acmed, Setup};
 pub use client::{Account, Client, DIRECTORY, Object};
@@ -29,6 +30,7 @@ pub use jws::{Signed, flatten};
 pub use key::Key;
 pub use openssl_cli::{assert_chain_verifies, leaf};
 pub use responder::{Answer, Gate, Responder};
+pub use world::World;
 
 use std::time::{Duration, Instant};
 
