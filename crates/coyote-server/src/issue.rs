@@ -23,6 +23,8 @@ mod leaf;
 mod local_ca;
 mod profile;
 mod signer;
+#[cfg(test)]
+mod testing;
 
 pub use ca_error::CaError;
 pub use ca_files::{CaFiles, CaRequest};

@@ -25,8 +25,14 @@ pub enum CaError {
         source: io::Error,
     },
     /// A private key is of no use.
-    #[error(transparent)]
-    Key(#[from] UnusableKey),
+    #[error("the private key in {} is of no use", .path.display())]
+    Key {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: UnusableKey,
+    },
     /// A new CA could not be made, for want of random bits.
     #[error(transparent)]
     NoEntropy(#[from] NoEntropy),

@@ -117,9 +117,7 @@ impl LocalCa {
     /// [`CaError`], if a file is missing or damaged, the key is not the certificate's, the chain does not verify, or
     /// one of its certificates is not valid `now`.
     pub fn load(files: &CaFiles, now: Timestamp) -> Result<Self, CaError> {
-        let key = read(&files.intermediate_key)?;
-        warn_of_readers(&files.intermediate_key);
-        let signer = Arc::new(KeySigner::from_pem(&key)?);
+        let signer = Arc::new(signer(&files.intermediate_key)?);
         let mut chain = certificates(&files.intermediate)?;
         chain.extend(certificates(&files.root)?);
         let ca = Self::new(signer, &chain)?;
@@ -186,15 +184,19 @@ fn key(path: &Path) -> Result<KeySigner, CaError> {
         let key = PKey::from_ec_key(EcKey::generate(&*EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?)?)?;
         publish(path, &key.private_key_to_pem_pkcs8()?, Readers::Owner)?;
     }
-    Ok(KeySigner::from_pem(&read(path)?)?)
+    signer(path)
+}
+
+fn signer(path: &Path) -> Result<KeySigner, CaError> {
+    warn_of_readers(path);
+    KeySigner::from_pem(&read(path)?).map_err(|source| CaError::Key { path: path.to_owned(), source })
 }
 
 fn certificates(path: &Path) -> Result<Vec<X509>, CaError> {
-    let certificates = X509::stack_from_pem(&read(path)?)?;
-    if certificates.is_empty() {
-        return Err(CaError::Unfit(format!("{} has no certificate in PEM", path.display())));
+    match X509::stack_from_pem(&read(path)?) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(CaError::Unfit(format!("{} has no certificate in PEM, or a damaged one", path.display()))),
     }
-    Ok(certificates)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CaError> {

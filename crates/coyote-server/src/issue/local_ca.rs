@@ -205,3 +205,6 @@ fn names(certificate: &X509) -> BTreeSet<String> {
     }
     texts
 }
+
+#[cfg(test)]
+mod tests;
