@@ -13,6 +13,7 @@ use crate::{
     column::{Bits, Json, Millis, Printed},
     error::{Failure, guarded, taken},
     schema::accounts,
+    update::update,
 };
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
@@ -83,12 +84,12 @@ fn load_by_key(
 
 /// Saves an account that was valid and had this key.
 fn save(connection: &mut SqliteConnection, account: &Account, key: Thumbprint) -> Result<(), Failure> {
-    let as_loaded = accounts::thumbprint
-        .eq(Printed(key))
+    let as_loaded = accounts::id
+        .eq(Bits(account.id))
+        .and(accounts::thumbprint.eq(Printed(key)))
         .and(accounts::deactivated.is_null())
         .and(accounts::revoked.is_null());
-    let row = accounts::table.find(Bits(account.id)).filter(as_loaded);
-    let saved = diesel::update(row).set(AccountRow::from(account)).execute(connection)?;
+    let saved = update(connection, accounts::table, AccountRow::from(account), as_loaded)?;
     guarded(saved, Conflict::AccountNotValid)
 }
 

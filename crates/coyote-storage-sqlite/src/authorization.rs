@@ -14,6 +14,7 @@ use crate::{
     error::{Failure, guarded, taken},
     job,
     schema::authorizations,
+    update::update,
 };
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -118,8 +119,8 @@ impl Loaded {
             owed: row.owed,
             version: self.version.wrapping_add(1),
         };
-        let as_loaded = authorizations::table.find(row.id).filter(authorizations::version.eq(self.version));
-        guarded(diesel::update(as_loaded).set(changes).execute(connection)?, refusal)?;
+        let as_loaded = authorizations::id.eq(row.id).and(authorizations::version.eq(self.version));
+        guarded(update(connection, authorizations::table, changes, as_loaded)?, refusal)?;
         Ok(self.authorization)
     }
 }
@@ -162,8 +163,8 @@ pub(crate) fn reuse(
         return Err(Conflict::AuthorizationNotValid.into());
     }
     if orphaned {
-        let adopted = diesel::update(authorizations::table.find(Bits(*id)));
-        adopted.set(authorizations::orphaned.eq(false)).execute(connection)?;
+        let adopted = authorizations::orphaned.eq(false);
+        update(connection, authorizations::table, adopted, authorizations::id.eq(Bits(*id)))?;
     }
     Ok(authorization)
 }
@@ -223,8 +224,7 @@ impl AuthorizationStore for SqliteStorage {
             let job = Job::new(account.directory, work, begin.lease, now);
             let lease = job.born_lease();
             job::insert(connection, job)?;
-            let refusal = Conflict::AuthorizationNotPending(loaded.authorization.status(now));
-            Ok(ValidationBegun { authorization: loaded.save(connection, refusal)?, lease })
+            Ok(ValidationBegun { authorization: loaded.save(connection, Failure::Changed)?, lease })
         })
         .await
     }
@@ -279,8 +279,7 @@ impl AuthorizationStore for SqliteStorage {
         self.write("deactivating an authorization", move |connection| {
             let mut loaded = Loaded::by_id(connection, &account, &id)?;
             loaded.authorization.deactivate(now)?;
-            let refusal = Conflict::AuthorizationFinal(loaded.authorization.status(now));
-            loaded.save(connection, refusal)
+            loaded.save(connection, Failure::Changed)
         })
         .await
     }

@@ -14,6 +14,7 @@ use crate::{
     error::{Failure, guarded, taken},
     job, order,
     schema::{certificates, serials},
+    update::update,
 };
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -169,8 +170,8 @@ impl CertificateStore for SqliteStorage {
                 certificates::revoked.eq(row.revoked),
                 certificates::revocation_reason.eq(row.revocation_reason),
             );
-            let unrevoked = certificates::table.find(row.id).filter(certificates::revoked.is_null());
-            let saved = diesel::update(unrevoked).set(facts).execute(connection)?;
+            let unrevoked = certificates::id.eq(row.id).and(certificates::revoked.is_null());
+            let saved = update(connection, certificates::table, facts, unrevoked)?;
             guarded(saved, Conflict::AlreadyRevoked)?;
             audit::record(connection, event, &cause)?;
             Ok(certificate)

@@ -6,10 +6,13 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 /// Why a transaction came to nothing.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// A rule said no, or a guard found something else than the rule had seen.
+    /// A rule said no, or a guard did.
     Refused(StorageError),
     /// SQLite said no.
     Database(DieselError),
+    /// A guard found something else than the rule had seen. It cannot be, as a transaction that writes is alone; so
+    /// nobody knows what to tell of it.
+    Changed,
 }
 
 impl From<StorageError> for Failure {
@@ -39,6 +42,7 @@ impl Failure {
                 StorageError::Corrupt { what: format!("{error} (while {doing})") }
             }
             Self::Database(error) => unavailable(doing, error),
+            Self::Changed => unavailable(doing, "the row was changed meanwhile"),
         }
     }
 }

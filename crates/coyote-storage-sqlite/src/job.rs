@@ -14,6 +14,7 @@ use crate::{
     error::{Failure, guarded},
     schema::jobs,
     sweep,
+    update::update,
 };
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
@@ -89,8 +90,8 @@ pub(crate) fn save_held(
     lease: &Lease,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let row = jobs::table.find(Bits(lease.job)).filter(still_held(lease, now));
-    let saved = diesel::update(row).set(JobRow::from(job)).execute(connection)?;
+    let held = jobs::id.eq(Bits(lease.job)).and(still_held(lease, now));
+    let saved = update(connection, jobs::table, JobRow::from(job), held)?;
     guarded(saved, StorageError::LeaseLost)
 }
 
@@ -127,8 +128,8 @@ fn claimable(connection: &mut SqliteConnection, claim: &Claim, now: Timestamp) -
 /// Saves a job that could be claimed, and has been.
 fn save_claimed(connection: &mut SqliteConnection, job: Job, now: Timestamp) -> Result<bool, Failure> {
     let free = jobs::lease_expires.is_null().or(jobs::lease_expires.le(Millis(now)));
-    let row = jobs::table.find(Bits(job.id)).filter(free);
-    Ok(diesel::update(row).set(JobRow::from(job)).execute(connection)? == 1)
+    let free = jobs::id.eq(Bits(job.id)).and(free);
+    Ok(update(connection, jobs::table, JobRow::from(job), free)? == 1)
 }
 
 #[async_trait]

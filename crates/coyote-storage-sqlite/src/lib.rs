@@ -15,6 +15,7 @@ mod readers;
 mod schema;
 mod storage;
 mod sweep;
+mod update;
 mod writer;
 
 pub use open::{Durability, OpenError, SqliteOptions};

@@ -211,7 +211,8 @@ impl Opener {
 
 /// The path as a `file:` URL, which is how SQLite is told not to make the file.
 fn url(path: &str) -> String {
-    let mut url = String::from("file:");
+    // With an empty authority, lest a path that starts with two slashes be taken to have one.
+    let mut url = String::from(if path.starts_with('/') { "file://" } else { "file:" });
     for character in path.chars() {
         match character {
             '%' => url.push_str("%25"),

@@ -17,6 +17,7 @@ use crate::{
     error::{Failure, guarded, taken},
     job,
     schema::{authorizations, order_authorizations, orders},
+    update::update,
 };
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -135,8 +136,8 @@ pub(crate) fn remove(connection: &mut SqliteConnection, id: &OrderId) -> Result<
     for authorization in needed {
         let others = order_authorizations::authorization_id.eq(authorization);
         let unneeded = dsl::not(dsl::exists(order_authorizations::table.filter(others)));
-        let orphan = authorizations::table.find(authorization).filter(unneeded);
-        diesel::update(orphan).set(authorizations::orphaned.eq(true)).execute(connection)?;
+        let orphan = authorizations::id.eq(authorization).and(unneeded);
+        update(connection, authorizations::table, authorizations::orphaned.eq(true), orphan)?;
     }
     Ok(())
 }
@@ -144,26 +145,30 @@ pub(crate) fn remove(connection: &mut SqliteConnection, id: &OrderId) -> Result<
 /// Saves the issuance of an order that had none.
 fn save_begun(connection: &mut SqliteConnection, order: &Order, now: Timestamp) -> Result<(), Failure> {
     let row = OrderRow::from(order);
-    let untouched =
-        orders::began.is_null().and(orders::certificate_id.is_null()).and(orders::error.is_null());
+    let untouched = orders::id
+        .eq(row.id)
+        .and(orders::began.is_null())
+        .and(orders::certificate_id.is_null())
+        .and(orders::error.is_null());
     let facts = (orders::csr.eq(row.csr), orders::serial.eq(row.serial), orders::began.eq(row.began));
-    let saved =
-        diesel::update(orders::table.find(row.id).filter(untouched)).set(facts).execute(connection)?;
+    let saved = update(connection, orders::table, facts, untouched)?;
     guarded(saved, Conflict::OrderNotReady(order.status(now)))
 }
 
 /// Saves the serial, the certificate or the error of an order that was under way.
 pub(crate) fn save_under_way(connection: &mut SqliteConnection, order: &Order) -> Result<(), Failure> {
     let row = OrderRow::from(order);
-    let under_way =
-        orders::began.is_not_null().and(orders::certificate_id.is_null()).and(orders::error.is_null());
+    let under_way = orders::id
+        .eq(row.id)
+        .and(orders::began.is_not_null())
+        .and(orders::certificate_id.is_null())
+        .and(orders::error.is_null());
     let facts = (
         orders::serial.eq(row.serial),
         orders::certificate_id.eq(row.certificate_id),
         orders::error.eq(row.error),
     );
-    let saved =
-        diesel::update(orders::table.find(row.id).filter(under_way)).set(facts).execute(connection)?;
+    let saved = update(connection, orders::table, facts, under_way)?;
     guarded(saved, StorageError::LeaseLost)
 }
 

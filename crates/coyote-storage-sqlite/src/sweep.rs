@@ -2,14 +2,14 @@
 //! with nothing to do reads a few pages.
 
 use coyote_protocol::Timestamp;
-use coyote_storage::{Authorization, Job, Order, Result, Sweep, SweepReport, Work};
+use coyote_storage::{Authorization, AuthorizationId, Job, Order, Result, Sweep, SweepReport, Work};
 use diesel::{dsl, prelude::*};
 
 use crate::{
     SqliteStorage, account, audit,
     authorization::{self, AuthorizationRow},
     certificate,
-    column::Millis,
+    column::{Bits, Millis},
     error::Failure,
     job, nonce,
     order::{self, OrderRow},
@@ -17,10 +17,14 @@ use crate::{
     schema::{authorizations, certificates, jobs, orders},
 };
 
+/// How many rows under way are looked at together.
+const PAGE: i64 = 200;
+
 pub(crate) async fn run(storage: &SqliteStorage, sweep: Sweep, now: Timestamp) -> Result<SweepReport> {
     // Looking through all work under way is left to a reader; the writer looks again at what has no job, usually
     // nothing.
-    let lost = storage.scan("looking for lost work", move |connection| without_job(connection, now)).await?;
+    let lost =
+        storage.scan("looking for lost work", move |connection| without_job(connection, &sweep, now)).await?;
     let clean_up = move |connection: &mut SqliteConnection| {
         let mut report = SweepReport::default();
         restore_jobs(connection, &lost, &sweep, now, &mut report)?;
@@ -35,11 +39,19 @@ pub(crate) async fn run(storage: &SqliteStorage, sweep: Sweep, now: Timestamp) -
     storage.write("sweeping", clean_up).await
 }
 
-/// Work that is owed and has no job.
-fn without_job(connection: &mut SqliteConnection, now: Timestamp) -> Result<Vec<Work>, Failure> {
+/// Work that is owed and has no job, as much of it as one sweep takes.
+fn without_job(
+    connection: &mut SqliteConnection,
+    sweep: &Sweep,
+    now: Timestamp,
+) -> Result<Vec<Work>, Failure> {
     let mut lost = Vec::new();
-    for authorization in awaited(connection, now)? {
-        for work in authorization.owed(now) {
+    let mut last = None;
+    while lost.len() < sweep.batch as usize {
+        let page = awaited(connection, last, now)?;
+        let Some(end) = page.last() else { break };
+        last = Some((end.expires, end.id));
+        for work in page.iter().flat_map(|authorization| authorization.owed(now)) {
             if job::find(connection, &work.job())?.is_none() {
                 lost.push(work);
             }
@@ -51,18 +63,32 @@ fn without_job(connection: &mut SqliteConnection, now: Timestamp) -> Result<Vec<
         .filter(orders::certificate_id.is_null())
         .filter(orders::error.is_null())
         .filter(dsl::not(dsl::exists(job)))
+        .limit(sweep.batch.into())
         .select(OrderRow::as_select())
         .load(connection)?;
     lost.extend(issuances.into_iter().filter_map(|row| row.with(Vec::new()).owed()));
     Ok(lost)
 }
 
-fn awaited(connection: &mut SqliteConnection, now: Timestamp) -> Result<Vec<Authorization>, Failure> {
-    let rows = authorizations::table
+/// Authorizations with a validation under way, a page of them after the last.
+fn awaited(
+    connection: &mut SqliteConnection,
+    last: Option<(Timestamp, AuthorizationId)>,
+    now: Timestamp,
+) -> Result<Vec<Authorization>, Failure> {
+    let owed = authorizations::table
         .filter(authorizations::owed)
-        .filter(authorizations::expires.gt(Millis(now)))
-        .select(AuthorizationRow::as_select())
-        .load(connection)?;
+        .order((authorizations::expires, authorizations::id))
+        .limit(PAGE)
+        .select(AuthorizationRow::as_select());
+    let rows = match last {
+        None => owed.filter(authorizations::expires.gt(Millis(now))).load(connection)?,
+        Some((expires, id)) => {
+            // The first condition is for the index, the second for those of the same millisecond.
+            let after = authorizations::expires.gt(Millis(expires)).or(authorizations::id.gt(Bits(id)));
+            owed.filter(authorizations::expires.ge(Millis(expires))).filter(after).load(connection)?
+        }
+    };
     Ok(rows.into_iter().map(Authorization::from).collect())
 }
 

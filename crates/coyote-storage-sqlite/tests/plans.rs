@@ -34,14 +34,21 @@ use tempfile::TempDir;
 /// The statements since the last look.
 static STATEMENTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
+/// The statements that are kept prepared.
+static PREPARED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
 fn listen() {
     set_default_instrumentation(|| {
-        Some(Box::new(|event: InstrumentationEvent<'_>| {
-            if let InstrumentationEvent::StartQuery { query, .. } = event {
+        Some(Box::new(|event: InstrumentationEvent<'_>| match event {
+            InstrumentationEvent::StartQuery { query, .. } => {
                 let query = query.to_string();
                 let query = query.split(" -- binds").next().unwrap_or_default().to_owned();
                 STATEMENTS.lock().unwrap_or_else(PoisonError::into_inner).push(query);
             }
+            InstrumentationEvent::CacheQuery { sql, .. } => {
+                PREPARED.lock().unwrap_or_else(PoisonError::into_inner).insert(sql.to_owned());
+            }
+            _ => {}
         }))
     })
     .unwrap();
@@ -87,7 +94,10 @@ async fn an_issuance_takes_few_statements_and_nothing_reads_a_whole_table() {
     ];
     assert_eq!(counts, BTreeMap::from(expected));
     let mut connection = SqliteConnection::establish(file(&directory).to_str().unwrap()).unwrap();
+    let prepared = PREPARED.lock().unwrap_or_else(PoisonError::into_inner).clone();
     for statement in &all {
+        let once = statement.contains("application_id"); // when the file is opened
+        assert!(once || prepared.contains(statement), "prepared again each time: {statement}");
         for step in plan(&mut connection, statement) {
             let costly = ["SCAN", "TEMP B-TREE", "AUTOMATIC"].iter().any(|word| step.contains(word));
             assert!(!costly || is_excused(statement, &step), "{step}: {statement}");

@@ -62,7 +62,7 @@ CREATE TABLE authorizations (
 CREATE INDEX authorizations_held ON authorizations (account_id, identifier, expires DESC, id)
     WHERE validated IS NOT NULL AND deactivated IS NULL AND revoked IS NULL;
 -- What a sweep looks for.
-CREATE INDEX authorizations_under_way ON authorizations (expires) WHERE owed;
+CREATE INDEX authorizations_under_way ON authorizations (expires, id) WHERE owed;
 CREATE INDEX authorizations_orphaned ON authorizations (expires) WHERE orphaned;
 
 -- Which authorizations an order needs. An authorization may serve many orders.

@@ -1,6 +1,6 @@
 use std::{sync::mpsc, time::Duration};
 
-use diesel::{prelude::*, sql_query, sql_types::BigInt};
+use diesel::{connection::InstrumentationEvent, prelude::*, sql_query, sql_types::BigInt};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -90,6 +90,35 @@ async fn what_was_answered_is_committed() {
         world.writer.write("testing", insert(number)).await.unwrap();
         assert_eq!(world.numbers().last(), Some(&number), "another connection sees it");
     }
+}
+
+#[tokio::test]
+async fn those_who_wait_share_one_commit() {
+    let directory = TempDir::new().unwrap();
+    let mut connection = connect(&directory);
+    connection.batch_execute("CREATE TABLE numbers (number INTEGER PRIMARY KEY)").unwrap();
+    let (commit, commits) = mpsc::channel();
+    connection.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+        if let InstrumentationEvent::StartQuery { query, .. } = event
+            && query.to_string() == "COMMIT"
+        {
+            commit.send(()).unwrap();
+        }
+    });
+    let world = World { directory, writer: Arc::new(Writer::start(connection, 200).unwrap()) };
+    let (release, busy) = world.busy().await;
+    let mut waiting = Vec::new();
+    for number in 0..200 {
+        waiting.push(world.queue(insert(number)).await);
+    }
+    drop(release);
+
+    for task in waiting {
+        task.await.unwrap().unwrap();
+    }
+    busy.await.unwrap().unwrap();
+    assert_eq!(commits.try_iter().count(), 3, "one of the first, and two of {BATCH} at most");
+    assert_eq!(world.numbers().len(), 200);
 }
 
 #[tokio::test]
