@@ -1,4 +1,4 @@
-use std::{thread::sleep, time::Duration};
+use std::net::TcpListener;
 
 use openssl::{
     asn1::Asn1Time,
@@ -47,12 +47,10 @@ fn keys_and_data_are_their_owners_only() {
 #[test]
 fn the_base_path_is_where_everything_is() {
     let place = Place::new();
-    place.write(
-        "acmed.toml",
-        "listen = \"127.0.0.1:0\"\nbase_url = \"http://127.0.0.1/pki\"\nstorage = \"memory:\"\n",
-    );
-    let mut server = place.serve(&["serve", "--listen", "127.0.0.1:18791"]);
-    server.directory = "http://127.0.0.1:18791/pki/directory".into();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap(); // nobody else takes it so soon again
+    let base = format!("http://{free}/pki");
+    let server =
+        place.serve(&["serve", "--listen", &free.to_string(), "--base-url", &base, "--storage", "memory:"]);
     for path in ["/pki/directory", "/pki", "/pki/", "/pki/health/ready"] {
         assert!(server.get(path).starts_with("HTTP/1.1 200 "), "{path}");
     }
@@ -64,11 +62,9 @@ fn jobs_and_http_can_be_two_processes_over_one_database() {
     let place = Place::new();
     let http = place.serve(&["serve", "--listen", "127.0.0.1:0", "--no-worker"]);
     place.run(&["serve", "--no-worker", "--listen", "127.0.0.1:0"]).expect_refused(&["another acmed"]);
-    let mut worker = place.command(&["serve", "--worker-only"]).spawn().unwrap();
-    sleep(Duration::from_millis(300));
-    assert_eq!(worker.try_wait().unwrap(), None, "the worker runs beside it");
-    worker.kill().unwrap();
-    worker.wait().unwrap();
+    let worker = Server::start_silent(place.command(&["serve", "--worker-only"]));
+    worker.hear("the root's SHA-256");
+    assert_eq!(worker.stop("TERM").0, Some(0));
     assert_eq!(http.stop("TERM").0, Some(0));
 }
 
@@ -98,14 +94,13 @@ fn tls_certificates_are_read_again_at_sighup() {
 
     let second = place_certificate(&place);
     server.signal("HUP");
-    await_certificate(&server, &second);
+    server.hear("the TLS certificate was reloaded");
+    server.get_tls("/health/live", &second);
 
     place.write("tls.pem", "junk");
     server.signal("HUP");
-    sleep(Duration::from_millis(200));
-    await_certificate(&server, &second);
-    let (_, said) = server.stop("TERM");
-    assert!(said.contains("tls.pem is not a certificate"), "{said}");
+    server.hear("tls.pem is not a certificate");
+    server.get_tls("/health/live", &second);
 }
 
 #[test]
@@ -113,21 +108,8 @@ fn without_tls_a_sighup_changes_nothing() {
     let place = Place::new();
     let server = place.serve(&["serve", "--listen", "127.0.0.1:0", "--storage", "memory:"]);
     server.signal("HUP");
-    sleep(Duration::from_millis(100));
+    server.hear("nothing to reload");
     assert!(server.get("/health/live").ends_with("live\n"));
-}
-
-/// Waits until that certificate is shown; the reload is not answered.
-fn await_certificate(server: &Server, certificate: &X509) {
-    for _ in 0..100 {
-        let shown =
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| server.get_tls("/", certificate).1));
-        if shown.is_ok_and(|shown| shown == *certificate) {
-            return;
-        }
-        sleep(Duration::from_millis(50));
-    }
-    panic!("the certificate is never shown");
 }
 
 /// Writes a new certificate for 127.0.0.1 and its key to `tls.pem` and `tls.key`.

@@ -1,10 +1,11 @@
 //! Running acmed, and talking to it.
 
 use std::{
+    cell::RefCell,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::Path,
-    process::{Child, ChildStderr, Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
     time::Duration,
@@ -101,34 +102,52 @@ impl Run {
 /// A running acmed. It is killed when it is dropped.
 pub(crate) struct Server {
     child: Child,
-    stderr: ChildStderr,
-    lines: Receiver<String>,
+    stdout: Receiver<String>,
+    stderr: Receiver<String>,
+    heard: RefCell<String>,
     /// The URL of its directory.
     pub(crate) directory: String,
 }
 
 impl Server {
-    pub(crate) fn start(mut command: Command) -> Self {
+    /// Starts it, and waits until it says that it serves.
+    pub(crate) fn start(command: Command) -> Self {
+        let mut server = Self::start_silent(command);
+        let Ok(first) = server.stdout.recv_timeout(PATIENCE) else {
+            panic!("acmed did not start: {}", server.stop("KILL").1);
+        };
+        server.directory = first.split_whitespace().last().unwrap().to_owned();
+        assert!(first.starts_with("directory ") && server.directory.ends_with("/directory"), "{first}");
+        server
+    }
+
+    /// Starts it. It is not waited for.
+    pub(crate) fn start_silent(mut command: Command) -> Self {
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let mut stderr = child.stderr.take().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let (sender, lines) = mpsc::channel();
-        thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let Ok(first) = lines.recv_timeout(PATIENCE) else {
-            child.kill().ok();
-            let mut said = String::new();
-            stderr.read_to_string(&mut said).unwrap();
-            panic!("acmed did not start: {said}");
-        };
-        let directory = first.split_whitespace().last().unwrap().to_owned();
-        assert!(first.starts_with("directory ") && directory.ends_with("/directory"), "{first}");
-        Self { child, stderr, lines, directory }
+        let stdout = lines(child.stdout.take().unwrap());
+        let stderr = lines(child.stderr.take().unwrap());
+        Self { child, stdout, stderr, heard: RefCell::default(), directory: String::new() }
     }
 
     /// The next line that it prints.
     pub(crate) fn line(&self) -> String {
-        self.lines.recv_timeout(PATIENCE).expect("another line")
+        self.stdout.recv_timeout(PATIENCE).expect("another line")
+    }
+
+    /// Waits for this to be said on stderr.
+    pub(crate) fn hear(&self, text: &str) {
+        let mut heard = self.heard.borrow_mut();
+        loop {
+            let Ok(line) = self.stderr.recv_timeout(PATIENCE) else {
+                panic!("{text:?} is never said: {heard}")
+            };
+            heard.push_str(&line);
+            heard.push('\n');
+            if line.contains(text) {
+                return;
+            }
+        }
     }
 
     /// The host and port that it is at.
@@ -162,9 +181,8 @@ impl Server {
     pub(crate) fn stop(mut self, signal: &str) -> (Option<i32>, String) {
         self.signal(signal);
         let status = self.child.wait().unwrap();
-        let mut said = String::new();
-        self.stderr.read_to_string(&mut said).unwrap();
-        (status.code(), said)
+        let rest: Vec<_> = self.stderr.iter().collect();
+        (status.code(), self.heard.take() + &rest.join("\n"))
     }
 }
 
@@ -173,6 +191,13 @@ impl Drop for Server {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    let stream = BufReader::new(stream);
+    thread::spawn(move || stream.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    lines
 }
 
 fn request(mut stream: impl Read + Write, host: &str, path: &str) -> String {
