@@ -76,6 +76,17 @@ async fn a_name_with_many_addresses_is_not_tried_at_all_of_them() {
 }
 
 #[tokio::test]
+async fn addresses_are_tried_in_the_order_of_the_answer() {
+    let trace = trace();
+
+    let error =
+        network(&["127.0.0.2", "127.0.0.1", "127.0.0.3"]).connect(&name(), 1, &trace).await.unwrap_err();
+
+    assert!(matches!(error, ConnectError::Failed(_)), "{error:?}");
+    assert_eq!(dialled(&trace), addresses(&["127.0.0.2", "127.0.0.1", "127.0.0.3"]));
+}
+
+#[tokio::test]
 async fn a_name_without_addresses_is_said_to_have_none() {
     let error = network(&[]).connect(&name(), 80, &trace()).await.unwrap_err();
     assert!(matches!(error, ConnectError::Resolve(ResolveError::NoRecords)), "{error:?}");

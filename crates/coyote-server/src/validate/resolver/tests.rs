@@ -69,7 +69,10 @@ impl NameServer {
     }
 
     fn resolver(&self) -> DnsResolver {
-        DnsResolver::of_servers(&[self.address]).unwrap().timeout(Duration::from_secs(3))
+        // As a machine in an office is configured: what is asked for must not depend on it.
+        let search = vec![Name::from_ascii("corp.test.").unwrap()];
+        let config = ResolverConfig::from_parts(None, search, vec![udp_and_tcp(&self.address)]);
+        DnsResolver::build(config, &self.address.to_string()).unwrap().timeout(Duration::from_secs(3))
     }
 
     async fn addresses(&self) -> (Result<Vec<IpAddr>, ResolveError>, Trace) {
@@ -206,6 +209,13 @@ async fn one_family_is_enough_whatever_happens_to_the_other() {
 }
 
 #[tokio::test]
+async fn a_name_that_does_not_exist_is_not_looked_for_elsewhere() {
+    let server = NameServer::failing(ResponseCode::NXDomain).await;
+    server.addresses().await.0.unwrap_err();
+    assert_eq!(server.questions(), ["a.test. A", "a.test. AAAA"]);
+}
+
+#[tokio::test]
 async fn no_name_no_records_and_no_answer_are_told_apart() {
     let failure = async |code| NameServer::failing(code).await.addresses().await.0.unwrap_err();
 
@@ -245,6 +255,24 @@ async fn what_does_not_fit_into_a_datagram_is_asked_for_over_tcp() {
     .await;
 
     assert_eq!(sorted(server.addresses().await.0), ["192.0.2.1"]);
+}
+
+#[tokio::test]
+async fn the_next_server_is_asked_if_the_first_is_not_there() {
+    let server = NameServer::new(|response, kind, _| {
+        if kind == RecordType::A {
+            response.add_answer(record("a.test.", v4(1)));
+        }
+        Some(())
+    })
+    .await;
+    let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    let resolver = DnsResolver::of_servers(&[nobody, server.address]).unwrap();
+    let trace = Trace::new(RequestId::from_bytes([0; 16]), "a test");
+
+    let addresses = resolver.addresses(&DnsName::parse("a.test").unwrap(), &trace).await;
+
+    assert_eq!(sorted(addresses), ["192.0.2.1"]);
 }
 
 #[test]

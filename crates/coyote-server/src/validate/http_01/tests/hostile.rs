@@ -137,6 +137,21 @@ async fn v05_a_body_without_end_is_not_read() {
 }
 
 #[tokio::test]
+async fn v05_a_body_that_claims_to_be_too_long_is_not_waited_for() {
+    let stranger = Stranger::handling(|stream| {
+        trickle(stream, "HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n", b"x")
+    })
+    .await;
+
+    let outcome = World::of(&stranger).validate().await;
+
+    outcome.expect_definitive(
+        ProblemType::IncorrectResponse,
+        "http://a.test:PORTPATH answered with more than a key authorization",
+    );
+}
+
+#[tokio::test]
 async fn a_body_of_the_limit_is_read_and_a_longer_one_is_not() {
     let padded = |length| format!("{:<length$}", key_authorization().as_str());
     answered_with(response("200 OK", &[], &padded(1024))).await.expect_valid();
