@@ -103,6 +103,17 @@ impl Key {
         }
     }
 
+    /// The length of the modulus of an RSA key.
+    ///
+    /// # Panics
+    ///
+    /// If it is another kind of key.
+    #[must_use]
+    pub fn bits(&self) -> i32 {
+        let modulus = base64url::decode(self.jwk["n"].as_str().expect("an RSA key")).expect("base64url");
+        BigNum::from_slice(&modulus).expect("a number").num_bits()
+    }
+
     /// The SubjectPublicKeyInfo of an RSA key, however odd its numbers are. RFC 3279 section 2.3.1.
     ///
     /// # Panics

@@ -14,10 +14,12 @@ mod accounts;
 mod catalogue;
 mod finalize;
 mod jws;
+mod key_change;
 mod keys;
 mod not_built;
 mod orders;
 mod probe;
+mod revocation;
 mod room;
 mod transport;
 mod validation;
@@ -33,14 +35,16 @@ struct Case(&'static str, fn(&Room) -> Vec<Probe<'_>>);
 #[test]
 fn every_bad_input_gets_an_answer_that_the_catalogue_wants_and_changes_nothing() {
     let catalogue = catalogue();
-    let sections: [&[Case]; 9] = [
+    let sections: [&[Case]; 11] = [
         transport::CASES,
         jws::CASES,
         keys::CASES,
         jws::NONCES_AND_URLS,
         accounts::CASES,
+        key_change::CASES,
         orders::CASES,
         finalize::CASES,
+        revocation::CASES,
         validation::CASES,
         transport::SLOW,
     ];

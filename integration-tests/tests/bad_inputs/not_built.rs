@@ -6,18 +6,10 @@ pub(crate) const FEATURES: &[(&str, &[&str])] = &[
     ("HTTP/2 without TLS", &["T27"]),
     ("list of Debian's weak keys", &["K09"]),
     ("external account binding", &["A20", "A21", "A22", "A24", "A25", "A26", "A27", "A28"]),
-    (
-        "keyChange",
-        &["H01", "H02", "H03", "H04", "H05", "H06", "H07", "H08", "H09", "H10", "H11", "H13", "H14", "H15"],
-    ),
     ("public-suffix policy", &["O21"]),
     ("policy that denies names", &["O30"]),
     ("renewal information (ARI)", &["O37"]),
     ("signer that can be slow or away", &["F03", "F48"]),
-    (
-        "revokeCert",
-        &["R01", "R02", "R04", "R05", "R06", "R07", "R09", "R10", "R12", "R13", "R14", "R15", "R16", "R17"],
-    ),
     ("dns-01", &["V20", "V30", "V31", "V32", "V33", "V34", "V35", "V36", "V37"]),
     ("tls-alpn-01", &["V50", "V51", "V52", "V53", "V54", "V55", "V56", "V58"]),
     ("CAA checking", &["F46", "V70", "V71", "V72", "V73", "V74", "V75", "V77"]),

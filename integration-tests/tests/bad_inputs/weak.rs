@@ -84,8 +84,12 @@ pub(crate) fn roca() -> Key {
             return candidate;
         }
     };
-    let (p, q) = (make(), make());
-    of_primes(&p, &q)
+    loop {
+        let key = of_primes(&make(), &make());
+        if key.bits() == 2048 {
+            return key;
+        }
+    }
 }
 
 /// As many bits as these, and nothing else.
