@@ -276,7 +276,8 @@ pub trait OrderStore: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`LeaseLost`](crate::StorageError::LeaseLost): then nothing is written.
+    /// [`LeaseLost`](crate::StorageError::LeaseLost); [`Conflict::IdInUse`] or [`Conflict::SerialInUse`] if another
+    /// certificate has the id or the serial number. Then nothing is written, and the lease is as good as before.
     async fn finish_issuance(&self, lease: Lease, outcome: IssuanceOutcome, cause: &Cause) -> Result<Order>;
 }
 

@@ -135,6 +135,7 @@ pub async fn pages_of_revocations_make_up_the_whole_list(world: World) {
                 break;
             }
             seen.extend(page.into_iter().map(|(serial, _)| serial));
+            assert!(seen.len() <= serials.len(), "pages of {length} have an end");
         }
         assert_eq!(seen, serials, "pages of {length}");
     }

@@ -9,7 +9,7 @@ use super::fixture::{
     expect_one_success, problem,
 };
 use super::race::{CONTENDERS, ROUNDS, race};
-use crate::{BeginIssuance, Conflict, DirectoryId, Issuance, IssuanceOutcome, OrderId, Work};
+use crate::{BeginIssuance, Certificate, Conflict, DirectoryId, Issuance, IssuanceOutcome, OrderId, Work};
 
 /// RFC 8555 section 7.4.
 pub async fn an_issuance_that_begins_is_processing_and_the_caller_has_its_job(world: World) {
@@ -225,6 +225,26 @@ pub async fn an_issuance_that_ends_well_makes_the_order_valid_and_stores_the_cer
     assert_eq!(world.next_due().await, None, "the job is done");
 }
 
+/// And can still be stored under others: the lease was not spent.
+pub async fn a_certificate_whose_id_or_serial_another_has_is_not_stored(world: World) {
+    let account = world.account().await;
+    let other = world.certificate(&account).await;
+    let (order, lease) = world.processing_order(&account).await;
+    let certificate = world.new_certificate(&order);
+    for (intruder, conflict) in [
+        (Certificate { id: other.id, ..certificate.clone() }, Conflict::IdInUse),
+        (Certificate { serial: other.serial.clone(), ..certificate.clone() }, Conflict::SerialInUse),
+    ] {
+        let outcome = IssuanceOutcome::Issued(Box::new(intruder));
+        let answer = world.storage.finish_issuance(copy(&lease), outcome, &cause()).await;
+        expect_conflict(answer, conflict);
+        assert_eq!(world.reload(&order).await, order);
+    }
+    assert_eq!(world.storage.certificate_by_serial(&other.serial).await.unwrap(), other);
+    let outcome = IssuanceOutcome::Issued(Box::new(certificate));
+    world.storage.finish_issuance(lease, outcome, &cause()).await.unwrap();
+}
+
 /// RFC 8555 section 7.4.
 pub async fn an_issuance_that_is_refused_makes_the_order_invalid_and_says_why(world: World) {
     let account = world.account().await;
@@ -261,7 +281,7 @@ pub async fn of_many_who_finish_an_issuance_one_certificate_is_stored(world: Wor
     for round in 0..ROUNDS {
         let (order, lease) = world.processing_order(&account).await;
         let certificates: Vec<_> = (0..CONTENDERS)
-            .map(|_| crate::Certificate { serial: world.serial(), ..world.new_certificate(&order) })
+            .map(|_| Certificate { serial: world.serial(), ..world.new_certificate(&order) })
             .collect();
         let finished = race(certificates.clone().into_iter().map(|certificate| {
             let (world, lease) = (world.clone(), copy(&lease));

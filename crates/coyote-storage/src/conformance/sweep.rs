@@ -235,8 +235,10 @@ pub async fn audit_records_that_are_old_enough_are_removed(world: World) {
         world.storage.update_account(&account.id, change, &cause).await.unwrap();
     }
     let old = Sweep { remove_audit_before: NOW + MINUTE * 2, ..sweep() };
-    let report = world.storage.sweep(&old, &cause_at(NOW + DAY)).await.unwrap();
-    assert_eq!(report, SweepReport { audit_removed: 2, ..SweepReport::default() });
+    for batch in [1, 100] {
+        let report = world.storage.sweep(&Sweep { batch, ..old }, &cause_at(NOW + DAY)).await.unwrap();
+        assert_eq!(report, SweepReport { audit_removed: 1, ..SweepReport::default() });
+    }
     let left = world.storage.audit(&AuditFilter { subject: None, limit: 10 }).await.unwrap();
     let times = left.iter().map(|record| record.at);
     assert_eq!(times.collect::<Vec<_>>(), [NOW + MINUTE * 3, NOW + MINUTE * 2]);

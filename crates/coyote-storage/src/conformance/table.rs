@@ -82,6 +82,7 @@ macro_rules! __promises {
             issuance::a_serial_is_used_once
             issuance::of_many_issuances_with_one_serial_one_begins
             issuance::an_issuance_that_ends_well_makes_the_order_valid_and_stores_the_certificate
+            issuance::a_certificate_whose_id_or_serial_another_has_is_not_stored
             issuance::an_issuance_that_is_refused_makes_the_order_invalid_and_says_why
             issuance::an_order_is_issued_once
             issuance::of_many_who_finish_an_issuance_one_certificate_is_stored

@@ -1,7 +1,10 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::MemoryStorage;
 use crate::conformance::{STORAGE, Subject, World};
+use crate::samples::NOW;
+use crate::{Actor, Cause, JobQueue, Quota, RateLimitStore, RequestId, Sweep};
 
 /// The differential tests compare dumps, so they must be of everything and of nothing that varies.
 #[tokio::test]
@@ -22,4 +25,24 @@ async fn the_same_operations_give_the_same_dump() {
         assert_eq!(dumps[0], dumps[1]);
         assert!(dumps[0].contains("Authorization"), "{}", dumps[0]);
     }
+}
+
+#[tokio::test]
+async fn a_sweep_forgets_the_rate_limits_that_are_whole_again_and_no_others() {
+    let storage = MemoryStorage::new();
+    let quota = Quota { amount: 2, period: Duration::from_secs(60) };
+    storage.take("idle", &quota, 1, NOW).await.unwrap();
+    storage.take("used", &quota, 2, NOW).await.unwrap();
+    let later = NOW + Duration::from_secs(30);
+    let never = NOW - Duration::from_secs(1_000);
+    let sweep = Sweep {
+        remove_expired_before: never,
+        remove_issued_before: never,
+        remove_audit_before: never,
+        batch: 10,
+    };
+    let cause =
+        Cause { now: later, request: RequestId::from_bytes([0; 16]), actor: Actor::Server, client: None };
+    assert_eq!(storage.sweep(&sweep, &cause).await.unwrap().transient_removed, 1);
+    assert!(!storage.take("used", &quota, 2, later).await.unwrap().allowed, "it is still half used");
 }
