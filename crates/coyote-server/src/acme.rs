@@ -141,7 +141,8 @@ impl Acme {
 
     /// Whether this way of proving control is allowed for this identifier now.
     pub(crate) fn allows_method(&self, identifier: &Identifier, method: &ChallengeType) -> bool {
-        method.as_str() == BY_OPERATOR || self.validator(method).is_some_and(|validator| validator.offers(identifier))
+        method.as_str() == BY_OPERATOR
+            || self.validator(method).is_some_and(|validator| validator.offers(identifier))
     }
 }
 

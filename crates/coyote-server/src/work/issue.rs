@@ -107,15 +107,16 @@ impl Acme {
         outcome: IssuanceOutcome,
     ) -> Result<Option<Order>, StorageError> {
         let cause = self.own_cause(self.clock.now()).map_err(unavailable)?;
-        match &outcome {
-            IssuanceOutcome::Issued(certificate) => {
-                tracing::info!(serial = %certificate.serial, certificate = %certificate.id, "issued");
+        let order = self.storage.finish_issuance(lease, outcome, &cause).await?;
+        let serial = order.issuance.as_ref().map(|issuance| issuance.serial.to_string());
+        match (&order.certificate, &order.error) {
+            (Some(certificate), _) => tracing::info!(serial, %certificate, "issued"),
+            (None, Some(problem)) => {
+                tracing::warn!(serial, problem = %problem.kind, detail = %problem.detail, "not issued");
             }
-            IssuanceOutcome::Refused(problem) => {
-                tracing::warn!(problem = %problem.kind, detail = %problem.detail, "not issued");
-            }
+            (None, None) => {}
         }
-        self.storage.finish_issuance(lease, outcome, &cause).await.map(Some)
+        Ok(Some(order))
     }
 
     async fn retry_issuance(&self, lease: Lease, failure: &Error) -> Result<Option<Order>, StorageError> {
