@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use coyote_jose::{Jwk, Thumbprint};
 use coyote_protocol::{Identifier, Problem, ProblemType};
 use der::asn1::AnyRef;
-use der::{Decode, Reader, SliceReader};
+use der::{Decode, Encode, Reader, SliceReader};
 use openssl::pkey::{PKey, PKeyRef, Public};
 use x509_cert::request::CertReq;
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
@@ -46,7 +46,7 @@ impl Csr {
     /// status 413 if it is longer than 32 KiB.
     pub fn parse(der: &[u8], keys: &KeyPolicy) -> Result<Self, Problem> {
         let request = Request::parse(der)?;
-        let public_key = public_key::read(request.public_key()).map_err(bad_csr)?;
+        let public_key = request.public_key()?;
         keys.check(&public_key).map_err(|weak| bad_csr(weak.to_string()))?;
         request.check_signature(&public_key)?;
         let jwk = Jwk::from_public_key(&public_key).map_err(|error| bad_csr(error.to_string()))?;
@@ -130,9 +130,19 @@ impl Request {
         Err(bad_csr(differences.join("; ")))
     }
 
-    /// The key that is to be certified. It has no second encoding that would be accepted.
-    pub(super) fn public_key(&self) -> &SubjectPublicKeyInfoOwned {
+    /// The key that is to be certified.
+    pub(super) fn public_key(&self) -> Result<PKey<Public>, Problem> {
+        public_key::read(self.parsed_key()).map_err(bad_csr)
+    }
+
+    /// The same, as it stands in the CSR and will stand in the certificate.
+    pub(super) fn parsed_key(&self) -> &SubjectPublicKeyInfoOwned {
         &self.parsed.info.public_key
+    }
+
+    /// The same, as DER. No key has a second encoding that is accepted, so equal keys are equal bytes.
+    pub(super) fn public_key_info(&self) -> Result<Vec<u8>, Problem> {
+        self.parsed_key().to_der().map_err(|_| bad_csr("the public key cannot be written as DER"))
     }
 
     fn check_signature(&self, key: &PKeyRef<Public>) -> Result<(), Problem> {

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use coyote_protocol::{Identifier, Problem, ProblemType, RevocationReason, Timestamp};
 use coyote_storage::{BoxError, Certificate, ReadyOrder};
 use der::Encode;
+use openssl::pkey::{PKeyRef, Public};
 use openssl::sha::sha256;
 use openssl::x509::{X509, X509VerifyResult};
 
@@ -74,7 +75,7 @@ impl LocalCa {
         Err(format!("the CA's certificates are valid from {from} to {until}, and it is {now}"))
     }
 
-    /// The CSR, if what it asks for is what the order is for, and this CA may certify it.
+    /// The CSR, if what it asks for is what the order is for, and this CA may certify it and its key.
     fn accept(&self, order: &ReadyOrder<'_>) -> Result<Request, Problem> {
         let identifiers = &order.order().identifiers;
         let csr = Request::parse(&order.issuance().csr)?;
@@ -82,6 +83,9 @@ impl LocalCa {
         if let Some(name) = identifiers.iter().find(|name| !self.permits(name)) {
             let detail = format!("the CA's own certificate does not allow it to certify {name}");
             return Err(Problem::new(ProblemType::RejectedIdentifier, detail));
+        }
+        if self.chain.public_keys.contains(&csr.public_key_info()?) {
+            return Err(Problem::new(ProblemType::BadCsr, "the public key is one of the CA's own"));
         }
         Ok(csr)
     }
@@ -99,15 +103,41 @@ impl LocalCa {
         Ok((not_before.max(from), not_after))
     }
 
+    fn to_be_signed(
+        &self,
+        request: &IssuanceRequest<'_>,
+        csr: &Request,
+        (not_before, not_after): (Timestamp, Timestamp),
+    ) -> der::Result<Vec<u8>> {
+        let issuer = IssuerPart {
+            key_identifier: &self.chain.key_identifier,
+            certificate_url: self.certificate_url.as_deref(),
+            crl_url: self.crl_url.as_deref(),
+        };
+        let key = csr.parsed_key();
+        let leaf = Leaf::new(request.profile, &request.order.order().identifiers, key, &issuer)?;
+        let content = Content {
+            serial: &request.order.issuance().serial,
+            algorithm: self.signer.algorithm(),
+            issuer: &self.chain.subject,
+            not_before,
+            not_after,
+            subject: &leaf.subject,
+            public_key_info: &key.to_der()?,
+            extensions: leaf.extensions,
+        };
+        content.into_signable()
+    }
+
     /// Reads the certificate as a client would, and checks what must never be wrong.
-    fn verify(&self, der: &[u8], identifiers: &[Identifier], public_key_info: &[u8]) -> Result<(), BoxError> {
+    fn verify(&self, der: &[u8], identifiers: &[Identifier], key: &PKeyRef<Public>) -> Result<(), BoxError> {
         let certificate = X509::from_der(der)?;
         if self.chain.certificate.issued(&certificate) != X509VerifyResult::OK
             || !certificate.verify(self.signer.public_key())?
         {
             return Err("the signature does not verify with the CA's certificate".into());
         }
-        if certificate.public_key()?.public_key_to_der()? != public_key_info {
+        if !certificate.public_key()?.public_eq(key) {
             return Err("it has another key than the CSR".into());
         }
         if names(&certificate) != identifiers.iter().map(Identifier::value).collect() {
@@ -120,45 +150,23 @@ impl LocalCa {
 #[async_trait]
 impl Issuer for LocalCa {
     async fn issue(&self, request: &IssuanceRequest<'_>) -> Result<IssuedCertificate, IssuanceFailure> {
-        let (not_before, not_after) = self.validity(request)?;
+        let validity = self.validity(request)?;
         let csr = self.accept(request.order).map_err(IssuanceFailure::Refused)?;
-        let key = csr.public_key();
-        let public_key_info = key.to_der().map_err(transient)?;
-        if self.chain.public_keys.contains(&public_key_info) {
-            let problem = Problem::new(ProblemType::BadCsr, "the public key is one of the CA's own");
-            return Err(IssuanceFailure::Refused(problem));
-        }
+        let key = csr.public_key().map_err(IssuanceFailure::Refused)?;
 
-        let identifiers = &request.order.order().identifiers;
-        let issuer = IssuerPart {
-            key_identifier: &self.chain.key_identifier,
-            certificate_url: self.certificate_url.as_deref(),
-            crl_url: self.crl_url.as_deref(),
-        };
-        let leaf = Leaf::new(request.profile, identifiers, key, &issuer).map_err(transient)?;
-        let content = Content {
-            serial: &request.order.issuance().serial,
-            algorithm: self.signer.algorithm(),
-            issuer: &self.chain.subject,
-            not_before,
-            not_after,
-            subject: &leaf.subject,
-            public_key_info: &public_key_info,
-            extensions: leaf.extensions,
-        };
-        let to_be_signed = content.into_signable().map_err(transient)?;
+        let to_be_signed = self.to_be_signed(request, &csr, validity).map_err(transient)?;
         let signature = self.signer.sign(&to_be_signed).await.map_err(IssuanceFailure::Transient)?;
-        let signed =
+        let leaf =
             certificate::assemble(&to_be_signed, self.signer.algorithm(), &signature).map_err(transient)?;
-        self.verify(&signed, identifiers, &public_key_info)
+        self.verify(&leaf, &request.order.order().identifiers, &key)
             .map_err(|source| transient(WrongCertificate(source)))?;
 
-        let mut chain = vec![signed];
+        let mut chain = vec![leaf];
         chain.extend(self.chain.intermediates.iter().cloned());
         Ok(IssuedCertificate {
             serial: request.order.issuance().serial.clone(),
-            not_before,
-            not_after,
+            not_before: validity.0,
+            not_after: validity.1,
             chain,
             alternates: Vec::new(),
         })
