@@ -1,8 +1,8 @@
 //! Group commit: one thread owns the one connection that writes.
 //!
-//! It takes the transactions that are waiting, runs each in a savepoint of its own inside one transaction of SQLite,
-//! and commits them with one fsync. Only then is each caller answered. Nobody waits for company: while a commit
-//! is under way the next batch gathers by itself, and a lone caller's transaction is committed at once.
+//! It runs the transactions that are waiting, each in a savepoint of its own inside one transaction of SQLite, until
+//! none is, and commits them with one fsync. Only then is each caller answered. Nobody waits for company: while a
+//! commit is under way the next batch gathers by itself, and a lone caller's transaction is committed at once.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -47,10 +47,10 @@ struct BatchLost(#[source] diesel::result::Error);
 impl Writer {
     /// Starts the thread. Of those who call [`Writer::write`], `waiting` can wait at a time.
     pub(crate) fn start(connection: SqliteConnection, waiting: usize) -> std::io::Result<Self> {
-        let (queue, transactions) = sync_channel(waiting.max(1));
+        let (queue, waiting) = sync_channel(waiting.max(1));
         let thread = std::thread::Builder::new()
             .name("coyote-sqlite-writer".into())
-            .spawn(move || write_batches(connection, &transactions))?;
+            .spawn(move || write_batches(connection, &waiting))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
@@ -83,11 +83,10 @@ impl Drop for Writer {
     }
 }
 
-fn write_batches(mut connection: SqliteConnection, transactions: &Receiver<Box<dyn Transaction>>) {
-    while let Ok(first) = transactions.recv() {
+fn write_batches(mut connection: SqliteConnection, queue: &Receiver<Box<dyn Transaction>>) {
+    while let Ok(first) = queue.recv() {
         let mut batch = vec![first];
-        batch.extend(transactions.try_iter().take(BATCH - 1));
-        let committed = write_batch(&mut connection, &mut batch).map_err(|error| {
+        let committed = write_batch(&mut connection, &mut batch, queue).map_err(|error| {
             tracing::error!(%error, transactions = batch.len(), "a batch of transactions was not committed");
             Arc::new(BatchLost(error))
         });
@@ -97,11 +96,20 @@ fn write_batches(mut connection: SqliteConnection, transactions: &Receiver<Box<d
     }
 }
 
-fn write_batch(connection: &mut SqliteConnection, batch: &mut [Box<dyn Transaction>]) -> QueryResult<()> {
+/// Runs and commits what is in the batch and what is waiting, all of which is in the batch then.
+fn write_batch(
+    connection: &mut SqliteConnection,
+    batch: &mut Vec<Box<dyn Transaction>>,
+    queue: &Receiver<Box<dyn Transaction>>,
+) -> QueryResult<()> {
     // IMMEDIATE takes the write lock first: a deferred transaction that reads and then writes fails at the write if
     // another process wrote between the two, whatever the busy timeout.
-    connection.batch_execute("BEGIN IMMEDIATE")?;
-    let written = run_each(connection, batch).and_then(|()| connection.batch_execute("COMMIT"));
+    if let Err(error) = connection.batch_execute("BEGIN IMMEDIATE") {
+        // Those who are waiting have waited for the lock, too; they are not to wait for it one after the other.
+        batch.extend(queue.try_iter().take(BATCH - 1));
+        return Err(error);
+    }
+    let written = run_each(connection, batch, queue).and_then(|()| connection.batch_execute("COMMIT"));
     if written.is_err() {
         // It may have been rolled back already: some failures (a full disk) make SQLite do it itself.
         connection.batch_execute("ROLLBACK").ok();
@@ -111,11 +119,21 @@ fn write_batch(connection: &mut SqliteConnection, batch: &mut [Box<dyn Transacti
 
 /// Runs each in its savepoint. An error means that the whole batch is lost: where a savepoint cannot be opened, kept
 /// or undone, SQLite has rolled back the transaction around it.
-fn run_each(connection: &mut SqliteConnection, batch: &mut [Box<dyn Transaction>]) -> QueryResult<()> {
-    for transaction in batch {
+fn run_each(
+    connection: &mut SqliteConnection,
+    batch: &mut Vec<Box<dyn Transaction>>,
+    queue: &Receiver<Box<dyn Transaction>>,
+) -> QueryResult<()> {
+    let mut run = 0;
+    while let Some(transaction) = batch.get_mut(run) {
         connection.batch_execute("SAVEPOINT one")?;
         let keep = transaction.run(connection);
         connection.batch_execute(if keep { "RELEASE one" } else { "ROLLBACK TO one; RELEASE one" })?;
+        run += 1;
+        // One by one and not all at once: those whom the last batch has answered come back while this one runs.
+        if run < BATCH {
+            batch.extend(queue.try_recv());
+        }
     }
     Ok(())
 }

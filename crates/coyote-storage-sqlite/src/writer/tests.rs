@@ -117,7 +117,7 @@ async fn those_who_wait_share_one_commit() {
         task.await.unwrap().unwrap();
     }
     busy.await.unwrap().unwrap();
-    assert_eq!(commits.try_iter().count(), 3, "one of the first, and two of {BATCH} at most");
+    assert_eq!(commits.try_iter().count(), 2, "of {BATCH} at most");
     assert_eq!(world.numbers().len(), 200);
 }
 
@@ -162,21 +162,20 @@ async fn a_transaction_that_panics_ends_itself_only() {
 }
 
 #[tokio::test]
-async fn when_a_batch_is_lost_nobody_is_told_that_it_happened() {
+async fn when_a_batch_is_lost_nobody_in_it_is_told_that_it_happened() {
     let world = World::new(8);
-    let (release, _busy) = world.busy().await;
+    let (release, busy) = world.busy().await;
     let before = world.queue(insert(1)).await;
     // What SQLite does by itself when the disk is full.
     let rolled_back = world.queue(|connection| Ok(connection.batch_execute("ROLLBACK")?)).await;
     let after = world.queue(insert(3)).await;
     drop(release);
 
-    for task in [before, rolled_back, after] {
+    for task in [busy, before, rolled_back] {
         assert!(is_unavailable(&task.await.unwrap()));
     }
-    assert_eq!(world.numbers(), [0; 0]);
-    world.writer.write("testing", insert(4)).await.expect("the next batch is another one");
-    assert_eq!(world.numbers(), [4]);
+    after.await.unwrap().expect("the next batch is another one");
+    assert_eq!(world.numbers(), [3]);
 }
 
 #[tokio::test]
