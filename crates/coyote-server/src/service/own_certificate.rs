@@ -177,3 +177,46 @@ fn request(key: &PKey<Private>, names: &[Identifier]) -> Result<X509Req, ErrorSt
     builder.sign(key, MessageDigest::sha256())?;
     Ok(builder.build())
 }
+
+#[cfg(test)]
+mod tests {
+    use coyote_storage::MemoryStorage;
+
+    use super::*;
+    use crate::{
+        SystemClock, SystemEntropy,
+        issue::{CaFiles, CaRequest, LocalCa},
+    };
+
+    #[tokio::test]
+    async fn a_server_gets_a_certificate_for_its_names_and_it_is_on_record() {
+        let directory = tempfile::tempdir().unwrap();
+        let (files, request) = (CaFiles::in_directory(directory.path()), CaRequest::new("Test"));
+        let ca = LocalCa::load_or_create(&files, &request, &SystemClock, &SystemEntropy).unwrap();
+        let storage = Arc::new(MemoryStorage::new());
+        let acme = Acme::builder("https://ca.test", storage, Arc::new(ca)).build().unwrap();
+        let names = [("dns", "ca.test"), ("ip", "127.0.0.1")]
+            .map(|(kind, value)| Identifier::parse(kind, value).unwrap());
+
+        let own = acme.own_certificate(&names).await.unwrap();
+
+        let leaf = own.chain.first().unwrap();
+        assert!(leaf.public_key().unwrap().public_eq(&own.key));
+        let found = leaf.subject_alt_names().unwrap();
+        assert!(found.iter().any(|name| name.dnsname() == Some("ca.test")));
+        assert!(found.iter().any(|name| name.ipaddress() == Some(&[127, 0, 0, 1])));
+        let serial = leaf.serial_number().to_bn().unwrap().to_vec();
+        let serial = Serial::from_bytes(&serial).unwrap();
+        assert_eq!(acme.storage.certificate_by_serial(&serial).await.unwrap().not_after, own.not_after);
+    }
+
+    #[test]
+    fn no_client_is_offered_the_operators_word() {
+        let directory = tempfile::tempdir().unwrap();
+        let (files, request) = (CaFiles::in_directory(directory.path()), CaRequest::new("Test"));
+        let ca = LocalCa::load_or_create(&files, &request, &SystemClock, &SystemEntropy).unwrap();
+        let acme =
+            Acme::builder("https://ca.test", Arc::new(MemoryStorage::new()), Arc::new(ca)).build().unwrap();
+        assert!(acme.validator(&ChallengeType::new(BY_OPERATOR)).is_none());
+    }
+}

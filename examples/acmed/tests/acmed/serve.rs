@@ -1,4 +1,7 @@
-use std::net::TcpListener;
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+};
 
 use openssl::{
     asn1::Asn1Time,
@@ -110,6 +113,48 @@ fn without_tls_a_sighup_changes_nothing() {
     server.signal("HUP");
     server.hear("nothing to reload");
     assert!(server.get("/health/live").ends_with("live\n"));
+}
+
+#[test]
+fn a_request_under_way_is_answered_before_the_server_stops() {
+    let place = Place::new();
+    let server = place.serve(&["serve", "--listen", "127.0.0.1:0", "--storage", "memory:"]);
+    let mut client = half_a_request(&server);
+
+    server.signal("TERM");
+    server.hear("stopping");
+    client.write_all(b"}").unwrap();
+
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert_eq!(server.wait().0, Some(0));
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    let place = Place::new();
+    let server = place.serve(&["serve", "--listen", "127.0.0.1:0", "--storage", "memory:"]);
+    let _client = half_a_request(&server);
+
+    server.signal("TERM");
+    server.hear("stopping");
+    let (status, said) = server.stop("TERM");
+
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("stopped at once"), "{said}");
+}
+
+/// A request of which the last byte, a `}`, is still to be sent.
+fn half_a_request(server: &Server) -> TcpStream {
+    let mut client = TcpStream::connect(server.address()).unwrap();
+    let head = "POST /acme/new-account HTTP/1.1\r\nHost: x\r\nContent-Type: application/jose+json\r\n";
+    write!(client, "{head}Connection: close\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n").unwrap();
+    // When it is asked for the body, the server has begun to serve the request.
+    let mut go_on = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+    client.read_exact(&mut go_on).unwrap();
+    client.write_all(b"{").unwrap();
+    client
 }
 
 /// Writes a new certificate for 127.0.0.1 and its key to `tls.pem` and `tls.key`.

@@ -178,8 +178,13 @@ impl Server {
     }
 
     /// Asks it to stop. Its exit status, and all that it said on stderr.
-    pub(crate) fn stop(mut self, signal: &str) -> (Option<i32>, String) {
+    pub(crate) fn stop(self, signal: &str) -> (Option<i32>, String) {
         self.signal(signal);
+        self.wait()
+    }
+
+    /// Waits until it ends: its exit status, and all that it said on stderr.
+    pub(crate) fn wait(mut self) -> (Option<i32>, String) {
         let status = self.child.wait().unwrap();
         let rest: Vec<_> = self.stderr.iter().collect();
         (status.code(), self.heard.take() + &rest.join("\n"))
