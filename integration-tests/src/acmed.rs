@@ -2,7 +2,9 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     fs::{File, OpenOptions},
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
@@ -13,7 +15,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Client, DIRECTORY, Database, Dns, Http, Request, Responder, eventually};
+use crate::{Client, DIRECTORY, Database, Dns, Http, Request, Responder, User, eventually};
 
 /// How long a start may take.
 const START: Duration = Duration::from_secs(30);
@@ -23,6 +25,7 @@ const START: Duration = Duration::from_secs(30);
 pub struct Setup {
     sections: BTreeMap<&'static str, Vec<String>>,
     environment: Vec<(String, String)>,
+    tls: bool,
 }
 
 impl Setup {
@@ -43,6 +46,20 @@ impl Setup {
         self
     }
 
+    /// With this value for a key that has one already.
+    #[must_use]
+    pub fn replacing(mut self, section: &'static str, key: &str, value: &str) -> Self {
+        let lines = self.sections.entry(section).or_default();
+        lines.retain(|line| !line.starts_with(key));
+        self.with(section, &format!("{key} = {value}"))
+    }
+
+    /// Served over HTTPS, as `localhost`, with a certificate of the server's own CA.
+    #[must_use]
+    pub fn with_tls(self) -> Self {
+        Self { tls: true, ..self.with("", "tls = \"own\"") }
+    }
+
     /// With an environment variable.
     #[must_use]
     pub fn with_environment(mut self, name: &str, value: &str) -> Self {
@@ -51,7 +68,10 @@ impl Setup {
     }
 
     fn to_toml(&self) -> String {
-        let section = |(name, lines): (&&str, &Vec<String>)| format!("[{name}]\n{}\n", lines.join("\n"));
+        let section = |(name, lines): (&&str, &Vec<String>)| {
+            let head = if name.is_empty() { String::new() } else { format!("[{name}]\n") };
+            format!("{head}{}\n", lines.join("\n"))
+        };
         self.sections.iter().map(section).collect()
     }
 }
@@ -62,6 +82,9 @@ pub struct Acmed {
     base_url: String,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    /// What starts it as another user.
+    prefix: Vec<String>,
+    tls: bool,
     child: Option<Child>,
 }
 
@@ -73,6 +96,7 @@ impl Acmed {
         let config = acmed.path("acmed.toml");
         fs::write(&config, setup.to_toml()).expect("the configuration can be written");
         acmed.environment = setup.environment.clone();
+        acmed.tls = setup.tls;
         acmed.begin(&["serve", "--config", config.to_str().expect("a UTF-8 path")]);
         acmed
     }
@@ -80,22 +104,34 @@ impl Acmed {
     /// `acmed dev` with these arguments.
     #[must_use]
     pub fn dev(arguments: &[&str]) -> Self {
+        Self::dev_as(None, arguments)
+    }
+
+    /// `acmed dev` with these arguments, run by this user.
+    #[must_use]
+    pub fn dev_as(user: Option<&User>, arguments: &[&str]) -> Self {
         let mut acmed = Self::prepare();
+        if let Some(user) = user {
+            user.give(acmed.directory.path());
+            acmed.prefix = user.prefix();
+        }
         acmed.begin(&[&["dev"], arguments].concat());
         acmed
     }
 
     fn prepare() -> Self {
         let directory = tempfile::Builder::new().prefix("acmed-").tempdir().expect("a temporary directory");
-        let (base_url, arguments, environment) = (String::new(), Vec::new(), Vec::new());
-        Self { directory, base_url, arguments, environment, child: None }
+        let (base_url, arguments, environment, prefix) = (String::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { directory, base_url, arguments, environment, prefix, tls: false, child: None }
     }
 
     /// Another process may take the port between our look and the server's: then the next is tried.
     fn begin(&mut self, arguments: &[&str]) {
         for _ in 0..5 {
-            let listen = format!("127.0.0.1:{}", free_port());
-            self.base_url = format!("http://{listen}");
+            let port = free_port();
+            let listen = format!("127.0.0.1:{port}");
+            self.base_url =
+                if self.tls { format!("https://localhost:{port}") } else { format!("http://{listen}") };
             let data = self.data().display().to_string();
             let common = ["--listen", &listen, "--base-url", &self.base_url, "--data-dir", &data];
             self.arguments = arguments.iter().chain(&common).map(|&argument| argument.to_owned()).collect();
@@ -108,8 +144,9 @@ impl Acmed {
     }
 
     fn spawn(&mut self) {
-        let mut command = Command::new(binary());
-        command.args(&self.arguments).current_dir(self.directory.path());
+        let mut line = self.prefix.iter().map(OsString::from).chain([binary().into()]);
+        let mut command = Command::new(line.next().expect("a program"));
+        command.args(line).args(&self.arguments).current_dir(self.directory.path());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(self.append("stdout")).stderr(self.append("stderr"));
         self.child = Some(command.spawn().expect("acmed can be started"));
@@ -117,12 +154,11 @@ impl Acmed {
 
     /// Whether it answers; not if it ends instead.
     fn wait_until_it_answers(&mut self) -> bool {
-        let http = self.http();
-        let child = self.child.as_mut().expect("a process");
         eventually("acmed answers or ends", START, || {
-            if child.try_wait().expect("its state").is_some() {
+            if !self.is_running() {
                 return Some(false);
             }
+            let http = (!self.tls || self.root().exists()).then(|| self.http())?;
             let answer = http.try_send(&Request::new("GET", DIRECTORY));
             answer.is_ok_and(|answer| answer.status == 200).then_some(true)
         })
@@ -175,7 +211,13 @@ impl Acmed {
     /// The transport to it.
     #[must_use]
     pub fn http(&self) -> Http {
-        Http::plain(&self.base_url)
+        if self.tls { Http::tls(&self.base_url, &self.root()) } else { Http::plain(&self.base_url) }
+    }
+
+    /// The root certificate of its CA, as it keeps it.
+    #[must_use]
+    pub fn root(&self) -> PathBuf {
+        self.data().join("ca/root.pem")
     }
 
     /// A client of it.
@@ -248,14 +290,15 @@ impl Drop for Acmed {
 }
 
 /// A port of the loopback that nobody listened on a moment ago.
-fn free_port() -> u16 {
+#[must_use]
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("an address").port()
 }
 
 /// The program: `ACMED_BIN`, or the one in the target directory that this test was built into. `scripts/test` builds
 /// it beforehand; where nobody has, it is built now.
-fn binary() -> &'static Path {
+pub(crate) fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| match env::var_os("ACMED_BIN") {
         Some(path) => path.into(),
@@ -264,7 +307,12 @@ fn binary() -> &'static Path {
 }
 
 /// One of this repository's programs.
-pub(crate) fn program(name: &str) -> PathBuf {
+///
+/// # Panics
+///
+/// If it is not there and cannot be built.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
     let test = env::current_exe().expect("the path of this test");
     let profile = test.ancestors().nth(2).expect("the target directory");
     let path = profile.join(name);

@@ -18,9 +18,10 @@ mod jws;
 mod key;
 mod openssl_cli;
 mod responder;
+mod user;
 mod world;
 
-pub use acmed::{Acmed, Setup};
+pub use acmed::{Acmed, Setup, free_port, program};
 pub use client::{Account, Client, DIRECTORY, Object};
 pub use csr::{Csr, dns_name};
 pub use database::Database;
@@ -30,6 +31,7 @@ pub use jws::{Signed, flatten};
 pub use key::Key;
 pub use openssl_cli::{assert_chain_verifies, leaf};
 pub use responder::{Answer, Gate, Responder};
+pub use user::{User, missing};
 pub use world::World;
 
 use std::time::{Duration, Instant};

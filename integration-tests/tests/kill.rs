@@ -233,7 +233,7 @@ impl Victim {
         }
         let (_, mut chance) = self.killing.take().expect("a kill");
         let usual = u64::try_from(self.usual[&step].as_micros()).expect("a short time");
-        let delay = Duration::from_micros(chance.below(usual * 5 / 4));
+        let delay = Duration::from_micros(chance.below(usual * 5 / 2));
         let answer = thread::scope(|scope| {
             let answer = scope.spawn(|| acknowledged(http.try_send(request)));
             thread::sleep(delay);
