@@ -111,6 +111,21 @@ fn is_masked(address: &[u8], network: &[u8], mask: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::issue::testing::identifiers;
+
+    #[test]
+    fn a_permitted_subtree_binds_names_of_its_own_kind() {
+        let network = Subtree::Ip(vec![10, 0, 0, 0], vec![255, 0, 0, 0]);
+        let subtrees =
+            Subtrees { permitted: vec![network], excluded: vec![Subtree::Dns("b.example".into())] };
+        let constraints = Constraints { each: vec![subtrees] };
+        for name in identifiers(&["a.example", "*.a.example", "10.1.2.3"]) {
+            assert!(constraints.permit(&name), "{name}");
+        }
+        for name in identifiers(&["b.example", "*.b.example", "11.1.2.3", "::1"]) {
+            assert!(!constraints.permit(&name), "{name}");
+        }
+    }
 
     #[test]
     fn a_domain_holds_itself_and_what_is_below_it_by_whole_labels() {

@@ -71,6 +71,15 @@ fn a_new_ca_is_what_was_asked_for() {
 }
 
 #[test]
+fn an_intermediate_does_not_outlive_its_root() {
+    let (_directory, files) = in_temporary_directory();
+    let request = CaRequest { root_lifetime: YEAR, ..CaRequest::new("Test") };
+    LocalCa::load_or_create(&files, &request, &NOW, &SystemEntropy).unwrap();
+    let certificate = |path| X509::from_pem(&fs::read(path).unwrap()).unwrap();
+    assert_eq!(certificate(&files.intermediate).not_after(), certificate(&files.root).not_after());
+}
+
+#[test]
 fn a_new_ca_may_be_constrained_to_a_domain() {
     let (_directory, files) = in_temporary_directory();
     let request = CaRequest { domain: Some("corp.example".parse().unwrap()), ..CaRequest::new("Test") };
@@ -193,15 +202,16 @@ fn damaged_files_are_named() {
 fn of_many_that_start_at_once_one_makes_the_ca() {
     let (_directory, files) = in_temporary_directory();
     let barrier = Barrier::new(8);
-    let roots = std::thread::scope(|scope| {
+    let found = std::thread::scope(|scope| {
         let start = || {
             barrier.wait();
-            load_or_create(&files).unwrap().root_fingerprint()
+            load_or_create(&files).unwrap();
+            contents(&files)
         };
         let threads = [(); 8].map(|()| scope.spawn(start));
         threads.map(|thread| thread.join().unwrap())
     });
-    assert!(roots.iter().all(|root| *root == roots[0]), "all have the same root");
+    assert!(found.iter().all(|one| *one == found[0]), "all have the same one");
 }
 
 #[test]

@@ -361,6 +361,24 @@ fn a_chain_holds_together() {
     assert_eq!(ca.root_fingerprint().unwrap(), sha256(&good.to_der().unwrap()));
 }
 
+#[test]
+fn there_are_no_more_cas_in_a_chain_than_it_allows() {
+    let request = CaRequest::new("Test");
+    let keys = [(); 3].map(|()| KeySigner::new(p256()).unwrap());
+    let root =
+        X509::from_der(&Authority::root(&request, &keys[0], at(NOW), &SystemEntropy).unwrap()).unwrap();
+    let below = |issuer: &X509, issuer_key, key| {
+        let der = Authority::intermediate(&request, key, issuer, issuer_key, at(NOW), &SystemEntropy);
+        X509::from_der(&der.unwrap()).unwrap()
+    };
+    let first = below(&root, &keys[0], &keys[1]);
+    let second = below(&first, &keys[1], &keys[2]);
+
+    let error = LocalCa::new(Arc::new(keys[2].clone()), &[second, first, root]).unwrap_err();
+
+    assert!(error.to_string().contains("fewer CAs"), "{error}");
+}
+
 #[tokio::test]
 async fn a_leaf_is_no_ca() {
     let key = p256();
