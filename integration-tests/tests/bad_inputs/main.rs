@@ -56,10 +56,12 @@ fn every_bad_input_gets_an_answer_that_the_catalogue_wants_and_changes_nothing()
         for Case(id, probes) in cases.iter().filter(|case| wanted(case.0)) {
             let input = catalogue.iter().find(|input| input.id == *id);
             let input = input.unwrap_or_else(|| panic!("{id} is not in the catalogue"));
+            let begun = Instant::now();
             match catch_unwind(AssertUnwindSafe(|| run(&mut room, input, *probes))) {
                 Ok(()) => passed += 1,
                 Err(_) => failures.push(*id),
             }
+            println!("{id} took {:?}", begun.elapsed());
         }
         room.require_good_issuance();
     }
@@ -70,6 +72,24 @@ fn every_bad_input_gets_an_answer_that_the_catalogue_wants_and_changes_nothing()
     assert!(failures.is_empty(), "failed: {failures:?}");
     let tabled = sections.into_iter().flatten().map(|case| case.0);
     require_all_accounted_for(&catalogue, &tabled.collect::<Vec<_>>());
+}
+
+/// The comparison above would be worth nothing if it saw nothing.
+#[test]
+fn a_change_of_the_store_is_seen_and_a_nonce_is_none() {
+    let world = integration_tests::World::new();
+    let account = world.client.account();
+    let before = world.acmed.database().dump();
+
+    let _ = account.read(&account.url);
+    assert_eq!(world.acmed.database().dump(), before);
+
+    let _ = account.order(&["a.example.org"]);
+    let after = world.acmed.database().dump();
+    for table in ["orders", "authorizations", "order_authorizations"] {
+        assert_ne!(after[table], before[table], "{table}");
+    }
+    assert_eq!(after["accounts"], before["accounts"]);
 }
 
 /// Each id is in exactly one place.
