@@ -73,6 +73,9 @@ pub enum BuildError {
     /// Two validators for one challenge type.
     #[error("there are two validators for {0}")]
     TwoValidators(ChallengeType),
+    /// A validator for a challenge type that stands for something else here.
+    #[error("the challenge type {0} is reserved")]
+    ReservedType(ChallengeType),
     /// A default part could not be made.
     #[error("{doing}")]
     Part {
@@ -216,6 +219,9 @@ impl AcmeBuilder {
         }
         for (at, validator) in validators.iter().enumerate() {
             let kind = validator.challenge_type();
+            if kind.as_str() == BY_OPERATOR {
+                return Err(BuildError::ReservedType(kind));
+            }
             if validators.iter().skip(at + 1).any(|other| other.challenge_type() == kind) {
                 return Err(BuildError::TwoValidators(kind));
             }

@@ -8,7 +8,7 @@
 //! check that its names are the order's, and nothing else.
 
 use async_trait::async_trait;
-use coyote_protocol::{Problem, RevocationReason, Timestamp};
+use coyote_protocol::{Identifier, Problem, RevocationReason, Timestamp};
 use coyote_storage::{BoxError, Certificate, ReadyOrder, Serial};
 
 mod authority;
@@ -79,6 +79,15 @@ pub trait Issuer: Send + Sync + 'static {
 
     /// Is told that a certificate was revoked, once that is on record. A failure is logged, and the record stands.
     async fn revoke(&self, certificate: &Certificate, reason: RevocationReason) -> Result<(), BoxError>;
+
+    /// Whether it could certify this identifier at all; asked when an order is made. Default: it could.
+    ///
+    /// # Errors
+    ///
+    /// What the client is told, such as `rejectedIdentifier`.
+    fn check_identifier(&self, _identifier: &Identifier) -> Result<(), Problem> {
+        Ok(())
+    }
 
     /// The moment that no certificate it makes is valid beyond. Default: none.
     fn not_after(&self) -> Timestamp {

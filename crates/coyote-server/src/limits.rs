@@ -115,7 +115,7 @@ limits! {
     /// How long a nonce is good for.
     nonce_lifetime: Duration = HOUR;
     /// How many of the latest nonces can be told apart as used or unused; older ones are refused.
-    nonce_window: u32 = 65_536;
+    nonce_window: u32 = 1 << 20;
     /// How long an answer may wait for a result; 0 turns it off.
     linger: Duration = Duration::from_millis(250);
     /// Answers that wait at the same time; further ones are not held back.

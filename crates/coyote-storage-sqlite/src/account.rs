@@ -68,7 +68,7 @@ impl From<&Account> for AccountRow {
 /// The account with this id, in whatever directory.
 pub(crate) fn load(connection: &mut SqliteConnection, id: &AccountId) -> Result<Account, Failure> {
     let query = accounts::table.find(Bits(*id)).select(AccountRow::as_select());
-    let row = query.first(connection).optional()?;
+    let row = query.get_result(connection).optional()?;
     row.map(Account::from).ok_or(StorageError::NotFound.into())
 }
 
@@ -79,7 +79,7 @@ fn load_by_key(
 ) -> Result<Option<Account>, Failure> {
     let with_key = accounts::directory.eq(directory.as_str()).and(accounts::thumbprint.eq(Printed(key)));
     let query = accounts::table.filter(with_key).select(AccountRow::as_select());
-    Ok(query.first(connection).optional()?.map(Account::from))
+    Ok(query.get_result(connection).optional()?.map(Account::from))
 }
 
 /// Saves an account that was valid and had this key.

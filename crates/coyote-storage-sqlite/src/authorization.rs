@@ -130,7 +130,7 @@ pub(crate) fn find(
     id: &AuthorizationId,
 ) -> Result<Option<AuthorizationRow>, Failure> {
     let query = authorizations::table.find(Bits(*id)).select(AuthorizationRow::as_select());
-    Ok(query.first(connection).optional()?)
+    Ok(query.get_result(connection).optional()?)
 }
 
 pub(crate) fn insert(
@@ -203,7 +203,7 @@ impl AuthorizationStore for SqliteStorage {
                     .filter(authorizations::deactivated.is_null())
                     .filter(authorizations::revoked.is_null())
                     .order((authorizations::expires.desc(), authorizations::id));
-                let longest = query.select(AuthorizationRow::as_select()).first(connection).optional()?;
+                let longest = query.select(AuthorizationRow::as_select()).get_result(connection).optional()?;
                 let longest = longest.map(Authorization::from);
                 reusable.extend(longest.filter(|held| held.status(until) == AuthorizationStatus::Valid));
             }

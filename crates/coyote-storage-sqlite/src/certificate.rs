@@ -105,7 +105,7 @@ pub(crate) fn insert(connection: &mut SqliteConnection, certificate: Certificate
 
 pub(crate) fn load(connection: &mut SqliteConnection, id: &CertificateId) -> Result<Certificate, Failure> {
     let query = certificates::table.find(Bits(*id)).select(CertificateRow::as_select());
-    let row = query.first(connection).optional()?;
+    let row = query.get_result(connection).optional()?;
     row.map(Certificate::from).ok_or(StorageError::NotFound.into())
 }
 
@@ -134,7 +134,7 @@ impl CertificateStore for SqliteStorage {
     async fn reserved_serial(&self, serial: &Serial) -> Result<OrderId> {
         self.look_up("looking for a serial number", |connection| {
             let query = serials::table.find(Printed(serial.clone())).select(serials::order_id);
-            let order = query.first::<Bits<OrderId>>(connection).optional()?;
+            let order = query.get_result::<Bits<OrderId>>(connection).optional()?;
             order.map(|id| id.0).ok_or(StorageError::NotFound.into())
         })
     }
@@ -150,7 +150,7 @@ impl CertificateStore for SqliteStorage {
         self.look_up("looking for a certificate", |connection| {
             let with_serial = certificates::serial.eq(Printed(serial.clone()));
             let query = certificates::table.filter(with_serial).select(CertificateRow::as_select());
-            let row = query.first(connection).optional()?;
+            let row = query.get_result(connection).optional()?;
             row.map(Certificate::from).ok_or(StorageError::NotFound.into())
         })
     }

@@ -65,7 +65,7 @@ pub(crate) fn insert(connection: &mut SqliteConnection, job: Job) -> Result<(), 
 }
 
 pub(crate) fn find(connection: &mut SqliteConnection, id: &JobId) -> Result<Option<Job>, Failure> {
-    let row = jobs::table.find(Bits(*id)).select(JobRow::as_select()).first(connection).optional()?;
+    let row = jobs::table.find(Bits(*id)).select(JobRow::as_select()).get_result(connection).optional()?;
     Ok(row.map(Job::from))
 }
 
@@ -162,7 +162,7 @@ impl JobQueue for SqliteStorage {
     async fn next_due(&self, directory: &DirectoryId) -> Result<Option<Timestamp>> {
         self.look_up_together("looking for the next job", |connection| {
             let own = jobs::table.filter(jobs::directory.eq(directory.as_str())).select(JobRow::as_select());
-            let waiting = own.filter(jobs::lease_expires.is_null()).order(jobs::due).first(connection);
+            let waiting = own.filter(jobs::lease_expires.is_null()).order(jobs::due).get_result(connection);
             let leased = own.filter(jobs::lease_expires.is_not_null()).load(connection)?;
             let all = waiting.optional()?.into_iter().chain(leased).map(Job::from);
             Ok(all.map(|job| job.claimable_from()).min())

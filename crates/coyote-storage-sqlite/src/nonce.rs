@@ -49,7 +49,7 @@ impl fmt::Debug for Nonces {
 }
 
 fn stored_key(connection: &mut SqliteConnection) -> QueryResult<Option<Vec<u8>>> {
-    settings::table.find(KEY).select(settings::value).first(connection).optional()
+    settings::table.find(KEY).select(settings::value).get_result(connection).optional()
 }
 
 #[allow(clippy::disallowed_methods, reason = "a nonce store mints what it alone can recognise")]

@@ -95,7 +95,7 @@ impl From<&Order> for OrderRow {
 }
 
 pub(crate) fn find(connection: &mut SqliteConnection, id: &OrderId) -> Result<Option<OrderRow>, Failure> {
-    Ok(orders::table.find(Bits(*id)).select(OrderRow::as_select()).first(connection).optional()?)
+    Ok(orders::table.find(Bits(*id)).select(OrderRow::as_select()).get_result(connection).optional()?)
 }
 
 /// The order with its authorizations, as they are now.
@@ -258,7 +258,7 @@ fn page(
         None => own.load(connection)?,
         Some(after) => {
             let last = orders::table.find(Bits(after)).filter(orders::account_id.eq(Bits(account)));
-            let Some(last) = last.select(orders::created).first::<Millis>(connection).optional()? else {
+            let Some(last) = last.select(orders::created).get_result::<Millis>(connection).optional()? else {
                 return Ok(OrderPage { orders: Vec::new(), more: false });
             };
             // The first condition is for the index, the second for those of the same millisecond.

@@ -13,7 +13,7 @@ impl RateLimitStore for SqliteStorage {
         let (key, quota) = (key.to_owned(), *quota);
         self.write("taking from a quota", move |connection| {
             let arrival = rate_limits::table.find(&key).select(rate_limits::arrival);
-            let arrival = arrival.first::<Millis>(connection).optional()?;
+            let arrival = arrival.get_result::<Millis>(connection).optional()?;
             let (taken, arrival) = quota.take(arrival.map(|at| at.0), cost, now);
             if let Some(arrival) = arrival {
                 let row = (rate_limits::key.eq(&key), rate_limits::arrival.eq(Millis(arrival)));

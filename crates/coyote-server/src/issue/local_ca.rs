@@ -80,10 +80,7 @@ impl LocalCa {
         let identifiers = &order.order().identifiers;
         let csr = Request::parse(&order.issuance().csr)?;
         csr.check_against(identifiers)?;
-        if let Some(name) = identifiers.iter().find(|name| !self.permits(name)) {
-            let detail = format!("the CA's own certificate does not allow it to certify {name}");
-            return Err(Problem::new(ProblemType::RejectedIdentifier, detail));
-        }
+        identifiers.iter().try_for_each(|name| self.check_identifier(name))?;
         if self.chain.public_keys.contains(&csr.public_key_info()?) {
             return Err(Problem::new(ProblemType::BadCsr, "the public key is one of the CA's own"));
         }
@@ -175,6 +172,14 @@ impl Issuer for LocalCa {
     /// Nothing has to be told: what is revoked is on record.
     async fn revoke(&self, _certificate: &Certificate, _reason: RevocationReason) -> Result<(), BoxError> {
         Ok(())
+    }
+
+    fn check_identifier(&self, name: &Identifier) -> Result<(), Problem> {
+        if self.permits(name) {
+            return Ok(());
+        }
+        let detail = format!("the CA's own certificate does not allow it to certify {name}");
+        Err(Problem::new(ProblemType::RejectedIdentifier, detail))
     }
 
     fn not_after(&self) -> Timestamp {

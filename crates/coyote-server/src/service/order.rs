@@ -7,7 +7,7 @@ use coyote_protocol::{
 };
 use coyote_storage::{
     Account, Authorization, AuthorizationId, BeginIssuance, Challenge, ChallengeId, Conflict, Order, OrderId,
-    Serial, Work,
+    Serial, StorageError, Work,
 };
 use tracing::instrument;
 
@@ -138,6 +138,7 @@ impl Acme {
 
     async fn accept_identifier(&self, account: &Account, raw: &RawIdentifier) -> Result<Identifier, Problem> {
         let identifier = raw.parse()?;
+        self.issuer.check_identifier(&identifier)?;
         self.policy.identifier(account, &identifier).await?;
         if self.validators_for(&identifier).next().is_none() {
             let detail = format!("no challenge here can prove control of {identifier}");
@@ -181,9 +182,10 @@ impl Acme {
         let csr = Csr::parse(der, &self.key_policy)?;
         csr.check_against(&order.identifiers)?;
         // Any account's key, not only this one's. RFC 8555 section 11.1.
-        let thumbprint = csr.key_thumbprint();
-        if self.storage.account_by_key(&self.directory, &thumbprint).await.is_ok() {
-            return Err(Error::problem(ProblemType::BadCsr, "the key of the CSR is an account's key"));
+        match self.storage.account_by_key(&self.directory, &csr.key_thumbprint()).await {
+            Ok(_) => return Err(Error::problem(ProblemType::BadCsr, "the key of the CSR is an account's key")),
+            Err(StorageError::NotFound) => {}
+            Err(error) => return Err(error.into()),
         }
         self.policy.finalize(&request.account, order, &csr).await?;
         Ok(csr)
