@@ -12,6 +12,7 @@ use crate::{
     SqliteStorage, audit,
     column::{Bits, Json, Millis, Printed},
     error::{Failure, guarded, taken},
+    external_account,
     schema::accounts,
     update::update,
 };
@@ -72,6 +73,14 @@ pub(crate) fn load(connection: &mut SqliteConnection, id: &AccountId) -> Result<
     row.map(Account::from).ok_or(StorageError::NotFound.into())
 }
 
+/// Whoever asks for something new must have an account, and it must be valid.
+pub(crate) fn require_valid(connection: &mut SqliteConnection, id: &AccountId) -> Result<(), Failure> {
+    match load(connection, id) {
+        Err(Failure::Refused(StorageError::NotFound)) => Err(Conflict::AccountNotValid.into()),
+        account => Ok(account?.require_valid()?),
+    }
+}
+
 fn load_by_key(
     connection: &mut SqliteConnection,
     directory: &DirectoryId,
@@ -104,6 +113,9 @@ impl AccountStore for SqliteStorage {
             }
             let new = diesel::insert_into(accounts::table).values(AccountRow::from(&account));
             new.execute(connection).map_err(taken(Conflict::IdInUse))?;
+            if let Some(external) = &account.external_account {
+                external_account::bind(connection, &account.directory, &external.kid, cause.now)?;
+            }
             audit::record(connection, AuditEvent::AccountCreated { account: account.id, key }, &cause)?;
             Ok(Creation::Created(account))
         })

@@ -30,6 +30,7 @@ pub(crate) struct AuthorizationRow {
     revoked: Option<Millis>,
     validated: Option<Millis>,
     owed: bool,
+    pending: bool,
     orphaned: bool,
     version: i64,
 }
@@ -44,6 +45,7 @@ struct Changes {
     revoked: Option<Millis>,
     validated: Option<Millis>,
     owed: bool,
+    pending: bool,
     version: i64,
 }
 
@@ -75,15 +77,19 @@ impl From<&Authorization> for AuthorizationRow {
             revoked: authorization.revoked.map(Millis),
             validated: authorization.challenges.iter().find_map(Challenge::validated).map(Millis),
             owed: is_owed(authorization),
+            pending: authorization.status(BEGINNING) == AuthorizationStatus::Pending,
             orphaned: false,
             version: 0,
         }
     }
 }
 
-/// Whether a validation is awaited, as long as the authorization has not expired: an index cannot know what time it is.
+/// When nothing had expired: an index cannot know what time it is.
+const BEGINNING: Timestamp = Timestamp::from_millis(i64::MIN);
+
+/// Whether a validation is awaited, as long as the authorization has not expired.
 fn is_owed(authorization: &Authorization) -> bool {
-    !authorization.owed(Timestamp::from_millis(i64::MIN)).is_empty()
+    !authorization.owed(BEGINNING).is_empty()
 }
 
 /// An authorization, and which version of it that is.
@@ -117,6 +123,7 @@ impl Loaded {
             revoked: row.revoked,
             validated: row.validated,
             owed: row.owed,
+            pending: row.pending,
             version: self.version.wrapping_add(1),
         };
         let as_loaded = authorizations::id.eq(row.id).and(authorizations::version.eq(self.version));
@@ -133,13 +140,27 @@ pub(crate) fn find(
     Ok(query.get_result(connection).optional()?)
 }
 
+/// Stores a new one, which an order has, unless it is an orphan from birth.
 pub(crate) fn insert(
     connection: &mut SqliteConnection,
     authorization: &Authorization,
+    orphaned: bool,
 ) -> Result<(), Failure> {
-    let new = diesel::insert_into(authorizations::table).values(AuthorizationRow::from(authorization));
+    let row = AuthorizationRow { orphaned, ..AuthorizationRow::from(authorization) };
+    let new = diesel::insert_into(authorizations::table).values(row);
     new.execute(connection).map_err(taken(Conflict::IdInUse))?;
     Ok(())
+}
+
+/// How many authorizations of the account are pending and in no order.
+fn pending_alone(connection: &mut SqliteConnection, account: &AccountId, now: Timestamp) -> QueryResult<i64> {
+    authorizations::table
+        .filter(authorizations::account_id.eq(Bits(*account)))
+        .filter(authorizations::expires.gt(Millis(now)))
+        .filter(authorizations::orphaned)
+        .filter(authorizations::pending)
+        .count()
+        .get_result(connection)
 }
 
 /// Removes an authorization that no order has any more.
@@ -187,6 +208,23 @@ impl AuthorizationStore for SqliteStorage {
         })
     }
 
+    async fn create_authorization(
+        &self,
+        authorization: Authorization,
+        most_pending: u32,
+        cause: &Cause,
+    ) -> Result<()> {
+        let now = cause.now;
+        self.write("creating an authorization", move |connection| {
+            account::require_valid(connection, &authorization.account)?;
+            if pending_alone(connection, &authorization.account, now)? >= i64::from(most_pending) {
+                return Err(Conflict::TooManyOpen.into());
+            }
+            insert(connection, &authorization, true)
+        })
+        .await
+    }
+
     async fn reusable_authorizations(
         &self,
         account: &AccountId,
@@ -203,7 +241,8 @@ impl AuthorizationStore for SqliteStorage {
                     .filter(authorizations::deactivated.is_null())
                     .filter(authorizations::revoked.is_null())
                     .order((authorizations::expires.desc(), authorizations::id));
-                let longest = query.select(AuthorizationRow::as_select()).get_result(connection).optional()?;
+                let longest =
+                    query.select(AuthorizationRow::as_select()).get_result(connection).optional()?;
                 let longest = longest.map(Authorization::from);
                 reusable.extend(longest.filter(|held| held.status(until) == AuthorizationStatus::Valid));
             }

@@ -31,6 +31,7 @@ struct CertificateRow {
     issued: Millis,
     revoked: Option<Millis>,
     revocation_reason: Option<Reason>,
+    replaced_by: Option<Bits<OrderId>>,
 }
 
 #[derive(Insertable)]
@@ -55,6 +56,7 @@ impl From<CertificateRow> for Certificate {
             alternates: row.alternates.0,
             issued: row.issued.0,
             revocation: revocation.map(|(at, reason)| Revocation { at: at.0, reason: reason.0 }),
+            replaced_by: row.replaced_by.map(|id| id.0),
         }
     }
 }
@@ -73,6 +75,7 @@ impl From<Certificate> for CertificateRow {
             issued: Millis(certificate.issued),
             revoked: certificate.revocation.map(|revocation| Millis(revocation.at)),
             revocation_reason: certificate.revocation.map(|revocation| Reason(revocation.reason)),
+            replaced_by: certificate.replaced_by.map(Bits),
         }
     }
 }
@@ -112,6 +115,25 @@ pub(crate) fn load(connection: &mut SqliteConnection, id: &CertificateId) -> Res
 pub(crate) fn remove(connection: &mut SqliteConnection, id: &CertificateId) -> Result<(), Failure> {
     diesel::delete(certificates::table.find(Bits(*id))).execute(connection)?;
     Ok(())
+}
+
+/// Notes that this order replaces a certificate, if it is to replace one.
+pub(crate) fn replace(connection: &mut SqliteConnection, by: &Order, now: Timestamp) -> Result<(), Failure> {
+    let Some(id) = &by.replaces else { return Ok(()) };
+    let mut certificate = match load(connection, id) {
+        Err(Failure::Refused(StorageError::NotFound)) => return Err(Conflict::NothingToReplace.into()),
+        certificate => certificate?,
+    };
+    let replaced_by = certificate.replaced_by;
+    let before = match replaced_by {
+        Some(before) => order::status(connection, &certificate.account, &before, now)?,
+        None => None,
+    };
+    certificate.replace(by, before)?;
+    let as_loaded = certificates::replaced_by.is(replaced_by.map(Bits));
+    let as_loaded = certificates::id.eq(Bits(*id)).and(as_loaded);
+    let noted = certificates::replaced_by.eq(certificate.replaced_by.map(Bits));
+    guarded(update(connection, certificates::table, noted, as_loaded)?, Conflict::AlreadyReplaced)
 }
 
 #[async_trait]

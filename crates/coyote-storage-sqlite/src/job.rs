@@ -149,6 +149,17 @@ impl JobQueue for SqliteStorage {
         .await
     }
 
+    async fn renew_lease(&self, lease: &Lease, expires: Timestamp, cause: &Cause) -> Result<()> {
+        let now = cause.now;
+        let lease = Lease { job: lease.job, work: lease.work.clone(), ..*lease };
+        self.write("renewing a lease", move |connection| {
+            let mut job = held(connection, &lease, now)?;
+            job.renew(expires);
+            save_held(connection, job, &lease, now)
+        })
+        .await
+    }
+
     async fn release_job(&self, lease: Lease, due: Timestamp, cause: &Cause) -> Result<()> {
         let now = cause.now;
         self.write("releasing a job", move |connection| {

@@ -6,6 +6,7 @@ mod authorization;
 mod certificate;
 mod column;
 mod error;
+mod external_account;
 mod job;
 mod nonce;
 mod open;

@@ -1,11 +1,11 @@
 //! Orders. RFC 8555 sections 7.1.3 and 7.4.
 
 use async_trait::async_trait;
-use coyote_protocol::{Identifier, Problem, Timestamp};
+use coyote_protocol::{Identifier, OrderStatus, Problem, Timestamp};
 use coyote_storage::{
     AccountId, Authorization, AuthorizationId, BeginIssuance, Cause, CertificateId, Conflict, Issuance,
-    IssuanceBegun, IssuanceOutcome, Job, Lease, Order, OrderId, OrderPage, OrderStore, Result, Serial,
-    StorageError, Work,
+    IssuanceBegun, IssuanceOutcome, Job, Lease, NewOrder, Order, OrderId, OrderPage, OrderStore, Result,
+    Serial, StorageError, Work,
 };
 use diesel::{dsl, prelude::*, sqlite::Sqlite};
 
@@ -29,6 +29,7 @@ pub(crate) struct OrderRow {
     profile: Option<String>,
     not_before: Option<Millis>,
     not_after: Option<Millis>,
+    replaces: Option<Bits<CertificateId>>,
     created: Millis,
     expires: Millis,
     csr: Option<Vec<u8>>,
@@ -63,6 +64,7 @@ impl OrderRow {
             profile: self.profile,
             not_before: self.not_before.map(|at| at.0),
             not_after: self.not_after.map(|at| at.0),
+            replaces: self.replaces.map(|id| id.0),
             created: self.created.0,
             expires: self.expires.0,
             authorizations,
@@ -83,6 +85,7 @@ impl From<&Order> for OrderRow {
             profile: order.profile.clone(),
             not_before: order.not_before.map(Millis),
             not_after: order.not_after.map(Millis),
+            replaces: order.replaces.map(Bits),
             created: Millis(order.created),
             expires: Millis(order.expires),
             csr: issuance.map(|issuance| issuance.csr.clone()),
@@ -113,6 +116,30 @@ pub(crate) fn load(
         .select(AuthorizationRow::as_select())
         .load(connection)?;
     Ok(row.with(authorizations.into_iter().map(Authorization::from).collect()))
+}
+
+/// The status of this account's order, if there is one.
+pub(crate) fn status(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+    id: &OrderId,
+    now: Timestamp,
+) -> Result<Option<OrderStatus>, Failure> {
+    match load(connection, account, id) {
+        Err(Failure::Refused(StorageError::NotFound)) => Ok(None),
+        order => Ok(Some(order?.status(now))),
+    }
+}
+
+/// How many orders of the account are [open](Order::is_open).
+fn open(connection: &mut SqliteConnection, account: &AccountId, now: Timestamp) -> QueryResult<i64> {
+    orders::table
+        .filter(orders::account_id.eq(Bits(*account)))
+        .filter(orders::expires.gt(Millis(now)))
+        .filter(orders::certificate_id.is_null())
+        .filter(orders::error.is_null())
+        .count()
+        .get_result(connection)
 }
 
 fn insert(connection: &mut SqliteConnection, order: &Order) -> Result<(), Failure> {
@@ -174,22 +201,19 @@ pub(crate) fn save_under_way(connection: &mut SqliteConnection, order: &Order) -
 
 #[async_trait]
 impl OrderStore for SqliteStorage {
-    async fn create_order(
-        &self,
-        mut order: Order,
-        reused: &[AuthorizationId],
-        cause: &Cause,
-    ) -> Result<Order> {
-        let (reused, now) = (reused.to_vec(), cause.now);
+    async fn create_order(&self, new: NewOrder, cause: &Cause) -> Result<Order> {
+        let NewOrder { mut order, reused, most_open } = new;
+        let now = cause.now;
         self.write("creating an order", move |connection| {
-            match account::load(connection, &order.account) {
-                Err(Failure::Refused(StorageError::NotFound)) => Err(Conflict::AccountNotValid.into()),
-                account => account.and_then(|account| Ok(account.require_valid()?)),
-            }?;
+            account::require_valid(connection, &order.account)?;
+            if open(connection, &order.account, now)? >= i64::from(most_open) {
+                return Err(Conflict::TooManyOpen.into());
+            }
             let held = reused.iter().map(|id| authorization::reuse(connection, &order.account, id, now));
             let held = held.collect::<Result<Vec<_>, Failure>>()?;
+            certificate::replace(connection, &order, now)?;
             for new in &order.authorizations {
-                authorization::insert(connection, new)?;
+                authorization::insert(connection, new, false)?;
             }
             order.authorizations.extend(held);
             order.arrange();

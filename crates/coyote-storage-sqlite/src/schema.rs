@@ -18,6 +18,21 @@ table! {
 }
 
 table! {
+    external_account_keys (directory, kid) {
+        directory -> Text,
+        kid -> Text,
+        secret -> Binary,
+        comment -> Text,
+        created -> BigInt,
+        expires -> Nullable<BigInt>,
+        most_accounts -> Nullable<BigInt>,
+        accounts -> BigInt,
+        domains -> Text,
+        revoked -> Nullable<BigInt>,
+    }
+}
+
+table! {
     orders (id) {
         id -> Binary,
         account_id -> Binary,
@@ -25,6 +40,7 @@ table! {
         profile -> Nullable<Text>,
         not_before -> Nullable<BigInt>,
         not_after -> Nullable<BigInt>,
+        replaces -> Nullable<Binary>,
         created -> BigInt,
         expires -> BigInt,
         csr -> Nullable<Binary>,
@@ -47,6 +63,7 @@ table! {
         revoked -> Nullable<BigInt>,
         validated -> Nullable<BigInt>,
         owed -> Bool,
+        pending -> Bool,
         orphaned -> Bool,
         version -> BigInt,
     }
@@ -81,6 +98,7 @@ table! {
         issued -> BigInt,
         revoked -> Nullable<BigInt>,
         revocation_reason -> Nullable<Integer>,
+        replaced_by -> Nullable<Binary>,
     }
 }
 

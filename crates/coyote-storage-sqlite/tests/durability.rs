@@ -18,7 +18,9 @@ use std::{
     time::Duration,
 };
 
-use common::{DAY, MINUTE, NOW, account, bits, cause, dns, file, issue, key, order, terms, validate};
+use common::{
+    DAY, MINUTE, NOW, account, bits, cause, dns, file, issue, key, order, placing, terms, validate,
+};
 use coyote_protocol::RevocationReason;
 use coyote_storage::{
     AccountId, AccountStore, AuditFilter, AuditLog, AuthorizationStore, BeginValidation, CertificateStore,
@@ -47,7 +49,7 @@ async fn all_that_was_answered_is_there_when_the_file_is_opened_again() {
     let (reason, id) = (RevocationReason::Superseded, certificate.id);
     let revoked = storage.revoke_certificate(&id, reason, &cause(NOW)).await.unwrap();
     let pending = order(12, owner.id, &[dns("b.example.org"), dns("*.example.org")]);
-    let pending = storage.create_order(pending, &[], &cause(NOW)).await.unwrap();
+    let pending = storage.create_order(placing(pending, []), &cause(NOW)).await.unwrap();
     let authorization = &pending.authorizations[1];
     let begin = BeginValidation {
         account: owner.id,
@@ -274,8 +276,10 @@ async fn what_cannot_be_read_as_what_it_should_be_is_corrupt_and_says_where() {
     let directory = TempDir::new().unwrap();
     let storage = open(&file(&directory));
     storage.create_account(account(1), &cause(NOW)).await.unwrap();
-    let order =
-        storage.create_order(order(2, account(1).id, &[dns("a.test")]), &[], &cause(NOW)).await.unwrap();
+    let order = storage
+        .create_order(placing(order(2, account(1).id, &[dns("a.test")]), []), &cause(NOW))
+        .await
+        .unwrap();
     validate(&storage, 2, &order.authorizations[0]).await;
     stranger(&file(&directory)).batch_execute("UPDATE orders SET identifiers = '[{'").unwrap();
 

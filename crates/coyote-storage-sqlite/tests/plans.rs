@@ -15,7 +15,9 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use common::{DAY, MINUTE, NOW, account, cause, dns, file, issue, key, order, serial, terms, validate};
+use common::{
+    DAY, MINUTE, NOW, account, cause, dns, file, issue, key, order, placing, serial, terms, validate,
+};
 use coyote_protocol::{Problem, ProblemType, RevocationReason};
 use coyote_storage::{
     AccountChange, AccountStore, AuditFilter, AuditLog, AuthorizationStore, BeginIssuance, BeginValidation,
@@ -126,7 +128,7 @@ async fn an_issuance(storage: &SqliteStorage, all: &mut BTreeSet<String>) -> BTr
     let owner = account(1);
     storage.create_account(owner.clone(), cause).await.unwrap();
     statements();
-    let order = storage.create_order(order(2, owner.id, &[dns("a.test")]), &[], cause).await.unwrap();
+    let order = storage.create_order(placing(order(2, owner.id, &[dns("a.test")]), []), cause).await.unwrap();
     count("create_order");
     let authorization = &order.authorizations[0];
     let begin = BeginValidation {
@@ -178,7 +180,7 @@ async fn everything_else(storage: &SqliteStorage) {
     let reused: Vec<_> = reusable.iter().map(|held| held.id).collect();
     let mut new = order(103, owner.id, &[]);
     new.identifiers = names.to_vec();
-    let reusing = storage.create_order(new, &reused, cause).await.unwrap();
+    let reusing = storage.create_order(placing(new, reused), cause).await.unwrap();
 
     let begun = storage.begin_issuance(begin_issuance(&reusing, 104), cause).await.unwrap();
     let lease = begun.lease.unwrap();
@@ -188,7 +190,8 @@ async fn everything_else(storage: &SqliteStorage) {
     let refused = IssuanceOutcome::Refused(problem());
     storage.finish_issuance(lease, refused, cause).await.unwrap();
 
-    let pending = storage.create_order(order(106, owner.id, &[dns("b.test")]), &[], cause).await.unwrap();
+    let pending =
+        storage.create_order(placing(order(106, owner.id, &[dns("b.test")]), []), cause).await.unwrap();
     let authorization = &pending.authorizations[0];
     let begin = BeginValidation {
         account: owner.id,
@@ -206,7 +209,8 @@ async fn everything_else(storage: &SqliteStorage) {
     storage.retry_validation(lease, problem(), NOW, cause).await.unwrap();
     storage.authorization(&owner.id, &authorization.id).await.unwrap();
 
-    let under_way = storage.create_order(order(107, owner.id, &[dns("c.test")]), &[], cause).await.unwrap();
+    let under_way =
+        storage.create_order(placing(order(107, owner.id, &[dns("c.test")]), []), cause).await.unwrap();
     validate(storage, 108, &under_way.authorizations[0]).await;
     drop(storage.begin_issuance(begin_issuance(&under_way, 109), cause).await.unwrap());
     let nonce = storage.issue(NOW).await.unwrap();

@@ -114,9 +114,13 @@ pub trait AccountStore: Send + Sync + 'static {
     /// Stores a new account, unless its key has one in the same directory: then that one is the answer,
     /// unchanged and whatever its status. Of any number of concurrent calls with one key, exactly one creates.
     ///
+    /// If the account is bound to an external account, the key of that `kid` counts it in the same transaction, by
+    /// [`ExternalAccountKey::bind`](crate::ExternalAccountKey::bind); an account that existed is not counted again.
+    ///
     /// # Errors
     ///
-    /// [`Conflict::IdInUse`] if another account has the id.
+    /// [`Conflict::IdInUse`] if another account has the id; [`Conflict::ExternalAccountKeyNotUsable`], also if there
+    /// is no such key.
     async fn create_account(&self, account: Account, cause: &Cause) -> Result<Creation>;
 
     /// The account with this id in this directory, whatever its status.

@@ -55,6 +55,16 @@ pub enum AuditEvent {
         /// Which.
         account: AccountId,
     },
+    /// A key was made that opens accounts.
+    ExternalAccountKeyCreated {
+        /// Which.
+        kid: String,
+    },
+    /// A key that opens accounts was taken back.
+    ExternalAccountKeyRevoked {
+        /// Which.
+        kid: String,
+    },
     /// A certificate was issued.
     CertificateIssued {
         /// Which.
@@ -85,13 +95,14 @@ pub enum AuditEvent {
 }
 
 impl AuditEvent {
-    /// The id of what changed: an account, an order or a certificate.
+    /// The id of what changed: an account, an external account key, an order or a certificate.
     pub fn subject(&self) -> String {
         match self {
             Self::AccountCreated { account, .. }
             | Self::AccountChanged { account }
             | Self::AccountKeyChanged { account, .. }
             | Self::AccountDeactivated { account } => account.to_string(),
+            Self::ExternalAccountKeyCreated { kid } | Self::ExternalAccountKeyRevoked { kid } => kid.clone(),
             Self::CertificateIssued { order, .. } | Self::IssuanceRefused { order, .. } => order.to_string(),
             Self::CertificateRevoked { certificate, .. } => certificate.to_string(),
         }

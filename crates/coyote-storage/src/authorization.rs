@@ -194,6 +194,19 @@ pub trait AuthorizationStore: Send + Sync + 'static {
     /// [`NotFound`](crate::StorageError::NotFound), for an unknown id and for somebody else's alike.
     async fn authorization(&self, account: &AccountId, id: &AuthorizationId) -> Result<Authorization>;
 
+    /// Stores a new authorization that no order asked for. RFC 8555 section 7.4.1.
+    ///
+    /// # Errors
+    ///
+    /// [`Conflict::AccountNotValid`], also for an account that does not exist; [`Conflict::TooManyOpen`] if the account
+    /// has `most_pending` authorizations of no order that are undecided and have not expired; [`Conflict::IdInUse`].
+    async fn create_authorization(
+        &self,
+        authorization: Authorization,
+        most_pending: u32,
+        cause: &Cause,
+    ) -> Result<()>;
+
     /// The account's authorizations for these very identifiers that are `valid` at `until`, at most one each
     /// (the one that holds longest, the smaller id where two are equal).
     async fn reusable_authorizations(

@@ -1,10 +1,10 @@
 //! Certificates and their revocation. RFC 8555 sections 7.4.2 and 7.6.
 
 use async_trait::async_trait;
-use coyote_protocol::{RevocationReason, Timestamp};
+use coyote_protocol::{OrderStatus, RevocationReason, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, AuditEvent, Cause, CertificateId, Conflict, Lease, OrderId, Result, Serial};
+use crate::{AccountId, AuditEvent, Cause, CertificateId, Conflict, Lease, Order, OrderId, Result, Serial};
 
 /// A certificate that was issued.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,8 @@ pub struct Certificate {
     pub issued: Timestamp,
     /// When and why it was revoked, if it was.
     pub revocation: Option<Revocation>,
+    /// The latest order that is to replace it. RFC 9773 5.
+    pub replaced_by: Option<OrderId>,
 }
 
 /// That a certificate was revoked, which is never undone.
@@ -41,6 +43,21 @@ pub struct Revocation {
 }
 
 impl Certificate {
+    /// Has it replaced by an order of its account. RFC 9773 section 5.
+    ///
+    /// `before` is the status of the order that was to replace it before, if that order is still known: one that came
+    /// to nothing makes room for another.
+    pub fn replace(&mut self, by: &Order, before: Option<OrderStatus>) -> Result<(), Conflict> {
+        if by.account != self.account {
+            return Err(Conflict::NothingToReplace);
+        }
+        if before.is_some_and(|status| status != OrderStatus::Invalid) {
+            return Err(Conflict::AlreadyReplaced);
+        }
+        self.replaced_by = Some(by.id);
+        Ok(())
+    }
+
     /// Revokes it. RFC 8555 section 7.6.
     pub fn revoke(&mut self, reason: RevocationReason, now: Timestamp) -> Result<AuditEvent, Conflict> {
         if self.revocation.is_some() {

@@ -71,6 +71,18 @@ pub enum Conflict {
     /// An authorization that was to be used again is not valid any more.
     #[error("an authorization to be used again is not valid")]
     AuthorizationNotValid,
+    /// The external account key is unknown, revoked, has expired, or has opened all the accounts that it may.
+    #[error("the external account key cannot be used")]
+    ExternalAccountKeyNotUsable,
+    /// The account has as many open orders, or pending authorizations, as it may have.
+    #[error("the account has too many open orders or pending authorizations")]
+    TooManyOpen,
+    /// Another order replaces the certificate already. RFC 9773 5.
+    #[error("the certificate is being replaced by another order, or was")]
+    AlreadyReplaced,
+    /// The certificate to be replaced is not the account's.
+    #[error("the certificate to be replaced is not the account's")]
+    NothingToReplace,
     /// The certificate is revoked. RFC 8555 7.6.
     #[error("the certificate is revoked")]
     AlreadyRevoked,

@@ -148,6 +148,13 @@ impl Job {
         Some(Lease { job: self.id, work: self.work.clone(), attempts: self.attempts, terms })
     }
 
+    /// Puts off the end of the lease.
+    pub fn renew(&mut self, expires: Timestamp) {
+        if let Some(lease) = &mut self.lease {
+            lease.expires = expires;
+        }
+    }
+
     /// Gives the job back, due at `due`.
     pub fn release(&mut self, due: Timestamp) {
         self.lease = None;
@@ -162,6 +169,14 @@ pub trait JobQueue: Send + Sync + 'static {
     /// Gives the caller jobs that are due and that nobody holds, those due longest first. No job is given to two
     /// callers at a time.
     async fn claim_jobs(&self, claim: &Claim, cause: &Cause) -> Result<Vec<Lease>>;
+
+    /// Puts off the end of a lease, while the work goes on. Leases can thus be short, and the jobs of a process that died
+    /// are soon anybody's.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseLost`](crate::StorageError::LeaseLost).
+    async fn renew_lease(&self, lease: &Lease, expires: Timestamp, cause: &Cause) -> Result<()>;
 
     /// Gives a job back unfinished, due at `due`.
     ///

@@ -24,6 +24,7 @@ mod challenge;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod error;
+mod external_account;
 mod id;
 mod job;
 mod memory;
@@ -44,6 +45,7 @@ pub use cause::{Actor, Cause};
 pub use certificate::{Certificate, CertificateStore, Revocation};
 pub use challenge::{Challenge, Verdict};
 pub use error::{BoxError, Conflict, Result, StorageError};
+pub use external_account::{ExternalAccountKey, ExternalAccountStore};
 pub use id::{
     AccountId, AuthorizationId, CertificateId, ChallengeId, DirectoryId, InvalidId, JobId, LeaseToken,
     OrderId, RequestId,
@@ -52,8 +54,8 @@ pub use job::{Claim, Job, JobQueue, Lease, LeaseTerms, Work};
 pub use memory::MemoryStorage;
 pub use nonce::{NonceSealer, NonceStore, OpenedNonce, SealedNonces};
 pub use order::{
-    BeginIssuance, Issuance, IssuanceBegun, IssuanceOutcome, NotAuthorized, Order, OrderPage, OrderStore,
-    ReadyOrder,
+    BeginIssuance, Issuance, IssuanceBegun, IssuanceOutcome, NewOrder, NotAuthorized, Order, OrderPage,
+    OrderStore, ReadyOrder,
 };
 pub use rate_limit::{Quota, RateLimitStore, Taken};
 pub use serial::Serial;
@@ -63,11 +65,18 @@ pub use sweep::{Sweep, SweepReport};
 ///
 /// Implemented for whatever implements its parts; there is nothing to write.
 pub trait Storage:
-    AccountStore + OrderStore + AuthorizationStore + CertificateStore + JobQueue + AuditLog
+    AccountStore + ExternalAccountStore + OrderStore + AuthorizationStore + CertificateStore + JobQueue + AuditLog
 {
 }
 
 impl<T> Storage for T where
-    T: AccountStore + OrderStore + AuthorizationStore + CertificateStore + JobQueue + AuditLog + ?Sized
+    T: AccountStore
+        + ExternalAccountStore
+        + OrderStore
+        + AuthorizationStore
+        + CertificateStore
+        + JobQueue
+        + AuditLog
+        + ?Sized
 {
 }

@@ -1,6 +1,6 @@
 //! Everything in memory: the specification of storage, in code, and what the other backends are compared with.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use coyote_jose::Thumbprint;
@@ -8,14 +8,15 @@ use coyote_protocol::Timestamp;
 
 use crate::{
     Account, AccountId, AuditEvent, AuditRecord, Authorization, AuthorizationId, Cause, Certificate,
-    CertificateId, DirectoryId, Job, JobId, Lease, Order, OrderId, Result, SealedNonces, Serial,
-    StorageError,
+    CertificateId, Conflict, DirectoryId, ExternalAccountKey, Job, JobId, Lease, Order, OrderId, Result,
+    SealedNonces, Serial, StorageError,
 };
 
 mod account;
 mod audit;
 mod authorization;
 mod certificate;
+mod external_account;
 mod fault;
 mod job;
 mod nonce;
@@ -41,6 +42,7 @@ pub struct MemoryStorage {
 struct State {
     accounts: BTreeMap<AccountId, Account>,
     keys: BTreeMap<(DirectoryId, Thumbprint), AccountId>,
+    external_account_keys: BTreeMap<(DirectoryId, String), ExternalAccountKey>,
     orders: BTreeMap<OrderId, StoredOrder>,
     authorizations: BTreeMap<AuthorizationId, Authorization>,
     certificates: BTreeMap<CertificateId, Certificate>,
@@ -91,6 +93,11 @@ impl State {
         self.accounts.get(id).ok_or(StorageError::NotFound)
     }
 
+    /// Whoever asks for something new must have an account, and it must be valid.
+    fn require_valid_account(&self, id: &AccountId) -> Result<(), Conflict> {
+        self.account(id).map_err(|_| Conflict::AccountNotValid)?.require_valid()
+    }
+
     /// The order with its authorizations, as they are now.
     fn order(&self, account: &AccountId, id: &OrderId) -> Result<Order> {
         let stored = self.orders.get(id).ok_or(StorageError::NotFound)?;
@@ -115,6 +122,11 @@ impl State {
         stored.order = order.clone();
         order.authorizations = authorizations;
         Ok(order)
+    }
+
+    /// The ids of the authorizations that orders have.
+    fn ordered(&self) -> BTreeSet<AuthorizationId> {
+        self.orders.values().flat_map(|stored| &stored.authorizations).copied().collect()
     }
 
     fn authorization(&self, account: &AccountId, id: &AuthorizationId) -> Result<Authorization> {

@@ -26,6 +26,8 @@ pub struct Order {
     pub not_before: Option<Timestamp>,
     /// The `notAfter` that was asked for.
     pub not_after: Option<Timestamp>,
+    /// The certificate that the new one is to replace. RFC 9773 5.
+    pub replaces: Option<CertificateId>,
     /// When it was made.
     pub created: Timestamp,
     /// Until when it can be finalized.
@@ -72,6 +74,17 @@ pub enum NotAuthorized {
     /// An identifier's authorization was earned in a way that is not allowed for it.
     #[error("{0} was validated by {1}, which is not allowed for it")]
     Method(Identifier, ChallengeType),
+}
+
+/// What [`OrderStore::create_order`] needs to know.
+#[derive(Clone, Debug)]
+pub struct NewOrder {
+    /// The order, with its new authorizations.
+    pub order: Order,
+    /// Authorizations that the account has, to be used for this order as well.
+    pub reused: Vec<AuthorizationId>,
+    /// How many orders the account may have open, this one included.
+    pub most_open: u32,
 }
 
 /// What [`OrderStore::begin_issuance`] needs to know.
@@ -144,6 +157,12 @@ impl Order {
             }
         }
         if ready { OrderStatus::Ready } else { OrderStatus::Pending }
+    }
+
+    /// Whether it counts as open: it has come to no end yet, and has not expired. An order whose authorization failed
+    /// counts, too, until it expires: who fails often has to wait.
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        self.certificate.is_none() && self.error.is_none() && now < self.expires
     }
 
     /// Accepts the CSR of an order that is `ready`, and of no other. RFC 8555 section 7.4.
@@ -243,14 +262,18 @@ impl ReadyOrder<'_> {
 #[async_trait]
 pub trait OrderStore: Send + Sync + 'static {
     /// Stores a new order with the new authorizations in it, and attaches the account's existing authorizations
-    /// `reused`, which must be `valid`. The answer has all of them, [arranged](Order::arrange).
+    /// `reused`, which must be `valid`. The answer has all of them, [arranged](Order::arrange). If the order replaces a
+    /// certificate, that is noted there, by [`Certificate::replace`]; of any number of concurrent orders that would
+    /// replace one certificate, one succeeds.
     ///
     /// # Errors
     ///
     /// [`Conflict::AccountNotValid`], also for an account that does not exist;
     /// [`Conflict::AuthorizationNotValid`] if one of `reused` is not, is another account's or does not exist;
+    /// [`Conflict::TooManyOpen`] if the account has `most_open` [open](Order::is_open) orders already;
+    /// [`Conflict::NothingToReplace`], also if there is no such certificate; [`Conflict::AlreadyReplaced`];
     /// [`Conflict::IdInUse`].
-    async fn create_order(&self, order: Order, reused: &[AuthorizationId], cause: &Cause) -> Result<Order>;
+    async fn create_order(&self, new: NewOrder, cause: &Cause) -> Result<Order>;
 
     /// The order with this id, if it belongs to this account.
     ///

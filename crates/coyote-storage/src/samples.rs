@@ -43,6 +43,7 @@ pub(crate) fn order(names: &[&str]) -> Order {
         profile: None,
         not_before: None,
         not_after: None,
+        replaces: None,
         created: NOW,
         expires: EXPIRES,
         authorizations,
@@ -113,6 +114,7 @@ pub(crate) fn certificate() -> Certificate {
         alternates: Vec::new(),
         issued: NOW,
         revocation: None,
+        replaced_by: None,
     }
 }
 

@@ -19,6 +19,21 @@ CREATE TABLE accounts (
     UNIQUE (directory, thumbprint)
 ) STRICT;
 
+-- Keys that the operator handed out, to open accounts with. RFC 8555 7.3.4.
+CREATE TABLE external_account_keys (
+    directory     TEXT    NOT NULL, -- where they open accounts
+    kid           TEXT    NOT NULL, -- what the client names the key by
+    secret        BLOB    NOT NULL, -- what the MAC is made with
+    comment       TEXT    NOT NULL, -- whom it was given to, in the operator's words
+    created       INTEGER NOT NULL,
+    expires       INTEGER,          -- from then on it opens no account
+    most_accounts INTEGER,          -- how many it opens
+    accounts      INTEGER NOT NULL, -- how many it has opened
+    domains       TEXT    NOT NULL, -- a JSON array: what its accounts may have certificates for; empty for all
+    revoked       INTEGER,          -- when the operator took it back
+    PRIMARY KEY (directory, kid)
+) STRICT, WITHOUT ROWID;
+
 -- Requests for a certificate each.
 CREATE TABLE orders (
     id             BLOB    NOT NULL PRIMARY KEY,
@@ -27,6 +42,7 @@ CREATE TABLE orders (
     profile        TEXT,
     not_before     INTEGER,          -- what was asked for, not what was granted
     not_after      INTEGER,
+    replaces       BLOB,             -- the certificate that the new one is to replace; not a reference, as it is removed first
     created        INTEGER NOT NULL,
     expires        INTEGER NOT NULL,
     csr            BLOB,             -- the PKCS#10 request, DER, once it is accepted
@@ -39,6 +55,8 @@ CREATE TABLE orders (
 ) STRICT;
 -- An account's list of orders, the newest first. RFC 8555 7.1.2.1.
 CREATE INDEX orders_of_account ON orders (account_id, created DESC, id);
+-- How many of an account are open is counted from this index alone.
+CREATE INDEX orders_open ON orders (account_id, expires) WHERE certificate_id IS NULL AND error IS NULL;
 -- What a sweep looks for: those in processing, and those that came to nothing.
 CREATE INDEX orders_under_way ON orders (began) WHERE began IS NOT NULL AND certificate_id IS NULL AND error IS NULL;
 CREATE INDEX orders_unissued ON orders (expires) WHERE certificate_id IS NULL;
@@ -55,7 +73,8 @@ CREATE TABLE authorizations (
     revoked     INTEGER,                     -- when the server took it back
     validated   INTEGER,                     -- when control was proved; copied out of challenges, for the index
     owed        INTEGER NOT NULL,            -- 1 while the end of a validation is awaited; likewise
-    orphaned    INTEGER NOT NULL DEFAULT 0,  -- 1 once the last order that it was in is removed
+    pending     INTEGER NOT NULL,            -- 1 until it is decided, also when it has expired; likewise
+    orphaned    INTEGER NOT NULL,            -- 1 while it is in no order: from birth, or once the last is removed
     version     INTEGER NOT NULL DEFAULT 0   -- counts the updates: each says which one it has read
 ) STRICT;
 -- The one that holds longest for an identifier is the first entry.
@@ -64,6 +83,8 @@ CREATE INDEX authorizations_held ON authorizations (account_id, identifier, expi
 -- What a sweep looks for.
 CREATE INDEX authorizations_under_way ON authorizations (expires, id) WHERE owed;
 CREATE INDEX authorizations_orphaned ON authorizations (expires) WHERE orphaned;
+-- How many of an account are pending and in no order is counted from this index alone.
+CREATE INDEX authorizations_alone ON authorizations (account_id, expires) WHERE orphaned AND pending;
 
 -- Which authorizations an order needs. An authorization may serve many orders.
 CREATE TABLE order_authorizations (
@@ -94,6 +115,7 @@ CREATE TABLE certificates (
     issued            INTEGER NOT NULL,
     revoked           INTEGER,          -- when
     revocation_reason INTEGER,          -- the reasonCode of RFC 5280 5.3.1
+    replaced_by       BLOB,             -- the latest order that is to replace it; not a reference, as it may go first
     CHECK ((revoked IS NULL) = (revocation_reason IS NULL))
 ) STRICT;
 -- A CRL is read from this index alone.
@@ -123,7 +145,7 @@ CREATE TABLE audit (
     request BLOB    NOT NULL,             -- the request or run of a job
     actor   TEXT    NOT NULL,             -- JSON: on whose behalf
     client  TEXT,                         -- the address that the request came from
-    subject TEXT    NOT NULL,             -- the id, as URLs show it, of the account, order or certificate
+    subject TEXT    NOT NULL,             -- the id, as URLs show it, of the account, key, order or certificate
     event   TEXT    NOT NULL              -- JSON: what changed
 ) STRICT;
 CREATE INDEX audit_by_subject ON audit (subject); -- and by seq, which every index ends with

@@ -9,7 +9,7 @@ use coyote_protocol::{ChallengeType, Identifier, Timestamp, Token};
 use coyote_storage::{
     Account, AccountId, Actor, Authorization, AuthorizationId, BeginIssuance, BeginValidation, Cause,
     Certificate, CertificateId, Challenge, ChallengeId, DirectoryId, IssuanceOutcome, Lease, LeaseTerms,
-    LeaseToken, Order, OrderId, RequestId, Serial, Storage, ValidationOutcome,
+    LeaseToken, NewOrder, Order, OrderId, RequestId, Serial, Storage, ValidationOutcome,
 };
 use tempfile::TempDir;
 
@@ -73,6 +73,7 @@ pub(crate) fn order(seed: u64, account: AccountId, identifiers: &[Identifier]) -
         profile: None,
         not_before: None,
         not_after: None,
+        replaces: None,
         created: NOW,
         expires: NOW + 7 * DAY,
         authorizations: numbered.map(|(seed, name)| authorization(seed, account, name)).collect(),
@@ -80,6 +81,11 @@ pub(crate) fn order(seed: u64, account: AccountId, identifiers: &[Identifier]) -
         certificate: None,
         error: None,
     }
+}
+
+/// The order as it is placed by an account that may have as many open as it likes.
+pub(crate) fn placing(order: Order, reused: impl Into<Vec<AuthorizationId>>) -> NewOrder {
+    NewOrder { order, reused: reused.into(), most_open: u32::MAX }
 }
 
 pub(crate) fn authorization(seed: u64, account: AccountId, identifier: &Identifier) -> Authorization {
@@ -115,6 +121,7 @@ pub(crate) fn certificate(seed: u64, order: OrderId, account: AccountId, serial:
         alternates: vec!["-----BEGIN CERTIFICATE-----\nanother\n".into()],
         issued: NOW,
         revocation: None,
+        replaced_by: None,
     }
 }
 
@@ -130,7 +137,7 @@ pub(crate) fn copy(lease: &Lease) -> Lease {
 pub(crate) async fn issue(storage: &dyn Storage, seed: u64, account: &Account) -> Certificate {
     let cause = cause(NOW);
     let new = order(seed, account.id, &[dns(&format!("{seed}.example.org"))]);
-    let order = storage.create_order(new, &[], &cause).await.unwrap();
+    let order = storage.create_order(placing(new, []), &cause).await.unwrap();
     for authorization in &order.authorizations {
         validate(storage, seed, authorization).await;
     }

@@ -13,7 +13,7 @@ use proptest::{prelude::*, sample::Index};
 use tempfile::TempDir;
 
 use crate::{
-    common::{DAY, MINUTE, NOW, account, cause, copy, file, key, serial, terms},
+    common::{DAY, MINUTE, NOW, account, cause, copy, file, key, placing, serial, terms},
     seed::*,
     step::Step,
 };
@@ -83,7 +83,7 @@ impl World {
                 let new = new_order(id, account, &names, now);
                 let reused: Vec<_> =
                     reused.into_iter().map(|(order, name)| authorization_id(order, name)).collect();
-                drop(same!(self.create_order(new.clone(), &reused, cause)));
+                drop(same!(self.create_order(placing(new.clone(), reused.clone()), cause)));
             }
             Step::Order { id, account } => drop(same!(self.order(&account_id(account), &order_id(id)))),
             Step::Orders { account, after, limit } => {
@@ -252,7 +252,7 @@ impl World {
     ) -> Result<(), TestCaseError> {
         let cause = &cause(self.now);
         let new = new_order(order, account, &[0], self.now);
-        drop(same!(self.create_order(new.clone(), &[], cause)));
+        drop(same!(self.create_order(placing(new.clone(), []), cause)));
         let begin = BeginValidation {
             account: account_id(account),
             authorization: authorization_id(order, 0),

@@ -8,9 +8,9 @@ use coyote_protocol::{Identifier, Problem, RevocationReason, Timestamp};
 use crate::{
     Account, AccountChange, AccountId, AccountStore, AuditFilter, AuditLog, AuditRecord, Authorization,
     AuthorizationId, AuthorizationStore, BeginIssuance, BeginValidation, Cause, Certificate, CertificateId,
-    CertificateStore, Claim, Creation, DirectoryId, IssuanceBegun, IssuanceOutcome, JobQueue, Lease, Order,
-    OrderId, OrderPage, OrderStore, Result, Revocation, Serial, Storage, StorageError, Sweep, SweepReport,
-    ValidationBegun, ValidationOutcome,
+    CertificateStore, Claim, Creation, DirectoryId, ExternalAccountKey, ExternalAccountStore, IssuanceBegun,
+    IssuanceOutcome, JobQueue, Lease, NewOrder, Order, OrderId, OrderPage, OrderStore, Result, Revocation,
+    Serial, Storage, StorageError, Sweep, SweepReport, ValidationBegun, ValidationOutcome,
 };
 
 /// A storage that fails when it is told to, as a database that goes away does: for the tests of what is built on one.
@@ -114,9 +114,38 @@ impl AccountStore for FaultyStorage {
 }
 
 #[async_trait]
+impl ExternalAccountStore for FaultyStorage {
+    async fn create_external_account_key(&self, key: ExternalAccountKey, cause: &Cause) -> Result<()> {
+        self.call(self.inner.create_external_account_key(key, cause)).await
+    }
+
+    async fn external_account_key(&self, directory: &DirectoryId, kid: &str) -> Result<ExternalAccountKey> {
+        self.call(self.inner.external_account_key(directory, kid)).await
+    }
+
+    async fn external_account_keys(
+        &self,
+        directory: &DirectoryId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<ExternalAccountKey>> {
+        self.call(self.inner.external_account_keys(directory, after, limit)).await
+    }
+
+    async fn revoke_external_account_key(
+        &self,
+        directory: &DirectoryId,
+        kid: &str,
+        cause: &Cause,
+    ) -> Result<ExternalAccountKey> {
+        self.call(self.inner.revoke_external_account_key(directory, kid, cause)).await
+    }
+}
+
+#[async_trait]
 impl OrderStore for FaultyStorage {
-    async fn create_order(&self, order: Order, reused: &[AuthorizationId], cause: &Cause) -> Result<Order> {
-        self.call(self.inner.create_order(order, reused, cause)).await
+    async fn create_order(&self, new: NewOrder, cause: &Cause) -> Result<Order> {
+        self.call(self.inner.create_order(new, cause)).await
     }
 
     async fn order(&self, account: &AccountId, id: &OrderId) -> Result<Order> {
@@ -140,6 +169,15 @@ impl OrderStore for FaultyStorage {
 impl AuthorizationStore for FaultyStorage {
     async fn authorization(&self, account: &AccountId, id: &AuthorizationId) -> Result<Authorization> {
         self.call(self.inner.authorization(account, id)).await
+    }
+
+    async fn create_authorization(
+        &self,
+        authorization: Authorization,
+        most_pending: u32,
+        cause: &Cause,
+    ) -> Result<()> {
+        self.call(self.inner.create_authorization(authorization, most_pending, cause)).await
     }
 
     async fn reusable_authorizations(
@@ -225,6 +263,10 @@ impl CertificateStore for FaultyStorage {
 impl JobQueue for FaultyStorage {
     async fn claim_jobs(&self, claim: &Claim, cause: &Cause) -> Result<Vec<Lease>> {
         self.call(self.inner.claim_jobs(claim, cause)).await
+    }
+
+    async fn renew_lease(&self, lease: &Lease, expires: Timestamp, cause: &Cause) -> Result<()> {
+        self.call(self.inner.renew_lease(lease, expires, cause)).await
     }
 
     async fn release_job(&self, lease: Lease, due: Timestamp, cause: &Cause) -> Result<()> {

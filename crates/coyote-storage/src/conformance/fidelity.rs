@@ -8,7 +8,7 @@ use coyote_protocol::{
 };
 
 use super::World;
-use super::fixture::{AUTHORIZED, LEASE, MILLISECOND, NOW, cause, cause_at};
+use super::fixture::{AUTHORIZED, LEASE, MILLISECOND, NOW, cause, cause_at, placing};
 use crate::{
     Account, AccountChange, BeginIssuance, Certificate, DirectoryId, ExternalAccount, IssuanceOutcome, Order,
     ValidationOutcome,
@@ -112,7 +112,7 @@ pub async fn times_come_back_to_the_millisecond(world: World) {
         let mut order = Order { created: time, expires: time + MILLISECOND, not_before, not_after, ..order };
         order.authorizations[0].created = time;
         order.authorizations[0].expires = time + MILLISECOND;
-        world.storage.create_order(order.clone(), &[], &cause_at(time)).await.unwrap();
+        world.storage.create_order(placing(order.clone()), &cause_at(time)).await.unwrap();
         assert_eq!(world.reload(&order).await, order);
     }
 }
@@ -166,7 +166,7 @@ pub async fn identifiers_of_every_kind_come_back_as_they_were(world: World) {
     let mut order = world.new_order(&account, &[]);
     order.authorizations = identifiers.iter().map(|name| world.new_authorization(&account, name)).collect();
     order.identifiers = identifiers;
-    world.storage.create_order(order.clone(), &[], &cause()).await.unwrap();
+    world.storage.create_order(placing(order.clone()), &cause()).await.unwrap();
     assert_eq!(world.reload(&order).await, order);
 
     for authorization in &order.authorizations {
@@ -186,7 +186,7 @@ pub async fn challenges_of_any_type_come_back_as_they_were(world: World) {
         crate::Challenge { id, kind: ChallengeType::new(name), ..template.clone() }
     };
     order.authorizations[0].challenges = ODD.into_iter().chain(["tls-alpn-01"]).map(of_type).collect();
-    let order = world.storage.create_order(order, &[], &cause()).await.unwrap();
+    let order = world.store_order(order).await;
     let valid = world.validate(&order.authorizations[0]).await;
     assert_eq!(world.reload_authorization(&valid).await, valid);
     assert_eq!(valid.expires, NOW + AUTHORIZED);
@@ -215,7 +215,7 @@ pub async fn profiles_come_back_as_they_were(world: World) {
     let account = world.account().await;
     for profile in ODD.map(|odd| Some(odd.to_owned())).into_iter().chain([None]) {
         let order = Order { profile, ..world.new_order(&account, &["a.test"]) };
-        world.storage.create_order(order.clone(), &[], &cause_at(NOW + LEASE)).await.unwrap();
+        world.storage.create_order(placing(order.clone()), &cause_at(NOW + LEASE)).await.unwrap();
         assert_eq!(world.reload(&order).await, order);
     }
 }

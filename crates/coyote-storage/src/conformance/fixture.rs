@@ -12,8 +12,8 @@ use coyote_protocol::{ChallengeType, Identifier, Problem, ProblemType, Timestamp
 use crate::{
     Account, AccountId, Actor, AuditFilter, AuditRecord, Authorization, AuthorizationId, BeginIssuance,
     BeginValidation, Cause, Certificate, CertificateId, Challenge, ChallengeId, Claim, Conflict, Creation,
-    DirectoryId, IssuanceOutcome, JobId, Lease, LeaseTerms, LeaseToken, Order, OrderId, RequestId, Result,
-    Serial, Storage, StorageError, Sweep, ValidationOutcome, Work,
+    DirectoryId, IssuanceOutcome, JobId, Lease, LeaseTerms, LeaseToken, NewOrder, Order, OrderId, RequestId,
+    Result, Serial, Storage, StorageError, Sweep, ValidationOutcome, Work,
 };
 
 /// When everything happens, unless a test says otherwise.
@@ -115,6 +115,7 @@ impl World {
             profile: None,
             not_before: None,
             not_after: None,
+            replaces: None,
             created: NOW,
             expires: NOW + PENDING,
             authorizations,
@@ -158,6 +159,7 @@ impl World {
             alternates: Vec::new(),
             issued: NOW,
             revocation: None,
+            replaced_by: None,
         }
     }
 
@@ -204,7 +206,11 @@ impl World {
     }
 
     pub(super) async fn order(&self, account: &Account, names: &[&str]) -> Order {
-        self.storage.create_order(self.new_order(account, names), &[], &cause()).await.unwrap()
+        self.store_order(self.new_order(account, names)).await
+    }
+
+    pub(super) async fn store_order(&self, order: Order) -> Order {
+        self.storage.create_order(placing(order), &cause()).await.unwrap()
     }
 
     /// An order for one name, and its authorization.
@@ -281,6 +287,16 @@ impl World {
         let filter = AuditFilter { subject: Some(subject.to_string()), limit: 100 };
         self.storage.audit(&filter).await.unwrap()
     }
+}
+
+/// A new order that reuses nothing, of an account that may have as many open as it likes.
+pub(super) fn placing(order: Order) -> NewOrder {
+    reusing(order, [])
+}
+
+/// A new order that reuses these authorizations.
+pub(super) fn reusing(order: Order, reused: impl Into<Vec<AuthorizationId>>) -> NewOrder {
+    NewOrder { order, reused: reused.into(), most_open: u32::MAX }
 }
 
 pub(super) fn dns(name: &str) -> Identifier {

@@ -8,7 +8,7 @@ use coyote_protocol::{AuthorizationStatus, OrderStatus};
 use super::World;
 use super::fixture::{
     AUTHORIZED, DAY, MILLISECOND, MINUTE, NOW, PENDING, cause, cause_at, dns, expect_conflict,
-    expect_not_found, expect_one_success, problem,
+    expect_not_found, expect_one_success, placing, problem, reusing,
 };
 use super::race::{CONTENDERS, ROUNDS, race};
 use crate::{Account, AuthorizationId, Conflict, Order, OrderId, ValidationOutcome};
@@ -21,7 +21,7 @@ pub async fn a_new_order_reads_back_as_it_was_stored(world: World) {
     order.not_before = Some(NOW + MINUTE);
     order.not_after = Some(NOW + DAY);
 
-    assert_eq!(world.storage.create_order(order.clone(), &[], &cause()).await.unwrap(), order);
+    assert_eq!(world.storage.create_order(placing(order.clone()), &cause()).await.unwrap(), order);
     assert_eq!(world.reload(&order).await, order);
     for authorization in &order.authorizations {
         assert_eq!(world.reload_authorization(authorization).await, *authorization);
@@ -43,7 +43,7 @@ pub async fn an_order_for_an_account_that_is_closed_or_unknown_is_refused(world:
     world.close(&closed).await;
     for account in [closed, world.new_account()] {
         let order = world.new_order(&account, &["a.test"]);
-        let answer = world.storage.create_order(order.clone(), &[], &cause()).await;
+        let answer = world.storage.create_order(placing(order.clone()), &cause()).await;
         expect_conflict(answer, Conflict::AccountNotValid);
         expect_not_stored(&world, &order).await;
     }
@@ -55,7 +55,7 @@ pub async fn an_order_id_in_use_is_refused(world: World) {
     let order = world.order(&account, &["a.test"]).await;
     let intruder = Order { id: order.id, ..world.new_order(&account, &["b.test"]) };
     let authorization = intruder.authorizations[0].clone();
-    expect_conflict(world.storage.create_order(intruder, &[], &cause()).await, Conflict::IdInUse);
+    expect_conflict(world.storage.create_order(placing(intruder), &cause()).await, Conflict::IdInUse);
     assert_eq!(world.reload(&order).await, order);
     expect_not_found(world.storage.authorization(&account.id, &authorization.id).await);
 }
@@ -68,7 +68,7 @@ pub async fn an_authorization_id_in_use_is_refused_and_nothing_is_stored(world: 
     order.authorizations[1].id = taken.id;
     let new = order.authorizations[0].clone();
 
-    expect_conflict(world.storage.create_order(order.clone(), &[], &cause()).await, Conflict::IdInUse);
+    expect_conflict(world.storage.create_order(placing(order.clone()), &cause()).await, Conflict::IdInUse);
     expect_not_found(world.storage.order(&account.id, &order.id).await);
     expect_not_found(world.storage.authorization(&account.id, &new.id).await);
     assert_eq!(world.reload_authorization(&taken).await, taken);
@@ -82,7 +82,7 @@ pub async fn of_many_new_orders_with_one_id_one_is_stored(world: World) {
         let orders = race((0..CONTENDERS).map(|_| {
             let order = Order { id, ..world.new_order(&account, &["a.test"]) };
             let world = world.clone();
-            async move { world.storage.create_order(order, &[], &cause()).await }
+            async move { world.storage.create_order(placing(order), &cause()).await }
         }));
         let stored = expect_one_success(orders.await, Conflict::IdInUse);
         assert_eq!(world.reload(&stored).await, stored);
@@ -98,7 +98,7 @@ pub async fn authorizations_come_in_the_order_of_the_identifiers(world: World) {
     order.authorizations.reverse();
     let reused = [earned.authorizations[1].id, earned.authorizations[0].id];
 
-    let created = world.storage.create_order(order, &reused, &cause()).await.unwrap();
+    let created = world.storage.create_order(reusing(order, reused), &cause()).await.unwrap();
     for order in [&created, &world.reload(&created).await, &world.reload(&created).await] {
         let names = order.authorizations.iter().map(|held| held.identifier.clone());
         assert_eq!(names.collect::<Vec<_>>(), order.identifiers);
@@ -113,7 +113,7 @@ pub async fn challenges_come_in_the_order_in_which_they_were_made(world: World) 
         order.authorizations[0].challenges.reverse();
         let ids = |order: &Order| order.authorizations[0].challenges.iter().map(|c| c.id).collect::<Vec<_>>();
         let expected = ids(&order);
-        let order = world.storage.create_order(order, &[], &cause()).await.unwrap();
+        let order = world.store_order(order).await;
         drop(world.begin_validation(&order.authorizations[0]).await);
         assert_eq!(ids(&world.reload(&order).await), expected);
     }
@@ -154,7 +154,7 @@ pub async fn a_valid_authorization_is_good_for_another_order(world: World) {
     let account = world.account().await;
     let earned = world.ready_order(&account, &["a.test"]).await.authorizations.remove(0);
     let order = Order { authorizations: Vec::new(), ..world.new_order(&account, &["a.test"]) };
-    let order = world.storage.create_order(order, &[earned.id], &cause()).await.unwrap();
+    let order = world.storage.create_order(reusing(order, [earned.id]), &cause()).await.unwrap();
     assert_eq!(order.authorizations, [earned]);
     assert_eq!(order.status(NOW), OrderStatus::Ready);
     assert_eq!(world.reload(&order).await, order);
@@ -166,7 +166,7 @@ pub async fn an_authorization_that_is_given_up_fails_all_orders_that_share_it(wo
     let first = world.ready_order(&account, &["a.test"]).await;
     let shared = first.authorizations[0].clone();
     let second = Order { authorizations: Vec::new(), ..world.new_order(&account, &["a.test"]) };
-    let second = world.storage.create_order(second, &[shared.id], &cause()).await.unwrap();
+    let second = world.storage.create_order(reusing(second, [shared.id]), &cause()).await.unwrap();
 
     world.storage.deactivate_authorization(&account.id, &shared.id, &cause()).await.unwrap();
     for order in [first, second] {
@@ -195,7 +195,8 @@ pub async fn an_authorization_that_is_foreign_unknown_or_not_valid_is_not_reused
     ] {
         let mut order = world.new_order(&account, &["a.test", "b.test"]);
         order.authorizations.remove(0);
-        let answer = world.storage.create_order(order.clone(), &[valid.id, reused], &cause_at(now)).await;
+        let answer =
+            world.storage.create_order(reusing(order.clone(), [valid.id, reused]), &cause_at(now)).await;
         expect_conflict(answer, Conflict::AuthorizationNotValid);
         expect_not_stored(&world, &order).await;
     }
@@ -255,7 +256,7 @@ async fn some_orders(world: &World, account: &Account) -> Vec<OrderId> {
     let mut orders = Vec::new();
     for minutes in [3, 1, 1, 0, 2, 1, 0, 3, 3] {
         let order = Order { created: NOW + MINUTE * minutes, ..world.new_order(account, &["a.test"]) };
-        orders.push(world.storage.create_order(order, &[], &cause()).await.unwrap());
+        orders.push(world.store_order(order).await);
     }
     orders.sort_by_key(|order| (Reverse(order.created), order.id));
     orders.into_iter().map(|order| order.id).collect()

@@ -5,7 +5,7 @@ use coyote_protocol::RevocationReason;
 use super::World;
 use super::fixture::{
     CERTIFIED, DAY, LEASE, MILLISECOND, MINUTE, NOW, PENDING, cause, cause_at, expect_not_found, problem,
-    sweep,
+    reusing, sweep,
 };
 use super::race::{CONTENDERS, ROUNDS, race};
 use crate::{
@@ -100,7 +100,7 @@ pub async fn orders_that_expired_long_ago_are_removed_with_all_they_have(world: 
     let mut young = world.new_order(&account, &["a.test"]);
     young.expires = expires;
     young.authorizations[0].expires = expires;
-    let young = world.storage.create_order(young, &[], &cause()).await.unwrap();
+    let young = world.store_order(young).await;
 
     let at_the_limit = Sweep { remove_expired_before: NOW + PENDING, ..sweep() };
     let now = cause_at(NOW + PENDING + DAY);
@@ -125,7 +125,7 @@ pub async fn an_authorization_is_kept_as_long_as_an_order_has_it(world: World) {
     let shared = first.authorizations[0].clone();
     let expires = NOW + PENDING * 20;
     let second = Order { authorizations: Vec::new(), expires, ..world.new_order(&account, &["a.test"]) };
-    let second = world.storage.create_order(second, &[shared.id], &cause()).await.unwrap();
+    let second = world.storage.create_order(reusing(second, [shared.id]), &cause()).await.unwrap();
 
     let now = cause_at(NOW + PENDING * 19);
     let over = Sweep { remove_expired_before: now.now, ..sweep() };
@@ -249,7 +249,7 @@ async fn authorization_for_long(world: &World, account: &crate::Account) -> Auth
     let mut order = world.new_order(account, &["long.test"]);
     order.expires = NOW + PENDING * 100;
     order.authorizations[0].expires = order.expires;
-    world.storage.create_order(order, &[], &cause()).await.unwrap().authorizations.remove(0)
+    world.store_order(order).await.authorizations.remove(0)
 }
 
 async fn expect_removed(world: &World, order: &Order) {

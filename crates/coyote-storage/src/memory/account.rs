@@ -19,6 +19,9 @@ impl AccountStore for MemoryStorage {
             if state.accounts.contains_key(&account.id) {
                 return Err(Conflict::IdInUse.into());
             }
+            if let Some(external) = &account.external_account {
+                state.bind_external_account(&account.directory, &external.kid, cause.now)?;
+            }
             state.keys.insert(key, account.id);
             state.accounts.insert(account.id, account.clone());
             state.record(AuditEvent::AccountCreated { account: account.id, key: thumbprint }, cause);

@@ -5,14 +5,39 @@ use coyote_protocol::{AuthorizationStatus, Identifier, Problem, Timestamp};
 
 use super::{MemoryStorage, State};
 use crate::{
-    AccountId, Authorization, AuthorizationId, AuthorizationStore, BeginValidation, Cause, ChallengeId, Job,
-    Lease, Result, StorageError, ValidationBegun, ValidationOutcome, Work,
+    AccountId, Authorization, AuthorizationId, AuthorizationStore, BeginValidation, Cause, ChallengeId,
+    Conflict, Job, Lease, Result, StorageError, ValidationBegun, ValidationOutcome, Work,
 };
 
 #[async_trait]
 impl AuthorizationStore for MemoryStorage {
     async fn authorization(&self, account: &AccountId, id: &AuthorizationId) -> Result<Authorization> {
         self.read(|state| state.authorization(account, id))
+    }
+
+    async fn create_authorization(
+        &self,
+        authorization: Authorization,
+        most_pending: u32,
+        cause: &Cause,
+    ) -> Result<()> {
+        self.write(|state| {
+            state.require_valid_account(&authorization.account)?;
+            let ordered = state.ordered();
+            let pending = state.authorizations.values().filter(|held| {
+                held.account == authorization.account
+                    && held.status(cause.now) == AuthorizationStatus::Pending
+                    && !ordered.contains(&held.id)
+            });
+            if pending.count() >= most_pending as usize {
+                return Err(Conflict::TooManyOpen.into());
+            }
+            if state.authorizations.contains_key(&authorization.id) {
+                return Err(Conflict::IdInUse.into());
+            }
+            state.save_authorization(authorization);
+            Ok(())
+        })
     }
 
     async fn reusable_authorizations(

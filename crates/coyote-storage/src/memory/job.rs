@@ -15,6 +15,15 @@ impl JobQueue for MemoryStorage {
         })
     }
 
+    async fn renew_lease(&self, lease: &Lease, expires: Timestamp, cause: &Cause) -> Result<()> {
+        self.write(|state| {
+            let mut job = state.leased_job(lease, cause)?;
+            job.renew(expires);
+            state.jobs.insert(job.id, job);
+            Ok(())
+        })
+    }
+
     async fn release_job(&self, lease: Lease, due: Timestamp, cause: &Cause) -> Result<()> {
         self.write(|state| {
             let mut job = state.leased_job(&lease, cause)?;

@@ -6,31 +6,34 @@ use coyote_protocol::AuthorizationStatus;
 
 use super::{MemoryStorage, State, StoredOrder};
 use crate::{
-    AccountId, AuthorizationId, BeginIssuance, Cause, Conflict, IssuanceBegun, IssuanceOutcome, Job, Lease,
-    Order, OrderId, OrderPage, OrderStore, Result, StorageError, Work,
+    AccountId, BeginIssuance, Cause, Certificate, Conflict, IssuanceBegun, IssuanceOutcome, Job, Lease,
+    NewOrder, Order, OrderId, OrderPage, OrderStore, Result, StorageError, Work,
 };
 
 #[async_trait]
 impl OrderStore for MemoryStorage {
-    async fn create_order(
-        &self,
-        mut order: Order,
-        reused: &[AuthorizationId],
-        cause: &Cause,
-    ) -> Result<Order> {
+    async fn create_order(&self, new: NewOrder, cause: &Cause) -> Result<Order> {
+        let NewOrder { mut order, reused, most_open } = new;
         self.write(|state| {
-            state.account(&order.account).map_err(|_| Conflict::AccountNotValid)?.require_valid()?;
-            for id in reused {
+            state.require_valid_account(&order.account)?;
+            let orders = state.orders.values().map(|stored| &stored.order);
+            let open = orders.filter(|other| other.account == order.account && other.is_open(cause.now));
+            if open.count() >= most_open as usize {
+                return Err(Conflict::TooManyOpen.into());
+            }
+            for id in &reused {
                 let held =
                     state.authorization(&order.account, id).map_err(|_| Conflict::AuthorizationNotValid)?;
                 if held.status(cause.now) != AuthorizationStatus::Valid {
                     return Err(Conflict::AuthorizationNotValid.into());
                 }
             }
+            let replaced = replace(state, &order, cause)?;
             require_new_ids(state, &order)?;
 
+            state.certificates.extend(replaced.map(|certificate| (certificate.id, certificate)));
             let authorizations = std::mem::take(&mut order.authorizations);
-            let ids = authorizations.iter().map(|new| new.id).chain(reused.iter().copied()).collect();
+            let ids = authorizations.iter().map(|new| new.id).chain(reused).collect();
             state.authorizations.extend(authorizations.into_iter().map(|new| (new.id, new)));
             let stored = StoredOrder { order, authorizations: ids };
             let joined = state.join(&stored)?;
@@ -99,6 +102,16 @@ impl OrderStore for MemoryStorage {
             state.save_order(order)
         })
     }
+}
+
+/// The certificate that the order replaces, with that noted.
+fn replace(state: &State, order: &Order, cause: &Cause) -> Result<Option<Certificate>> {
+    let Some(id) = &order.replaces else { return Ok(None) };
+    let mut certificate = state.certificates.get(id).ok_or(Conflict::NothingToReplace)?.clone();
+    let before = certificate.replaced_by.and_then(|id| state.orders.get(&id));
+    let before = before.map(|stored| state.join(stored)).transpose()?;
+    certificate.replace(order, before.map(|order| order.status(cause.now)))?;
+    Ok(Some(certificate))
 }
 
 fn require_new_ids(state: &State, order: &Order) -> Result<(), Conflict> {

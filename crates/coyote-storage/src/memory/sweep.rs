@@ -1,5 +1,3 @@
-use std::collections::BTreeSet;
-
 use coyote_protocol::Timestamp;
 
 use super::{State, StoredOrder};
@@ -51,8 +49,7 @@ impl State {
     }
 
     fn remove_authorizations(&mut self, sweep: &Sweep, report: &mut SweepReport) {
-        let ordered: BTreeSet<_> =
-            self.orders.values().flat_map(|stored| &stored.authorizations).copied().collect();
+        let ordered = self.ordered();
         let free = self.authorizations.values().filter(|held| !ordered.contains(&held.id));
         let over = free.filter(|held| sweep.removes_authorization(held)).take(sweep.batch as usize);
         let over: Vec<AuthorizationId> = over.map(|held| held.id).collect();

@@ -1,0 +1,161 @@
+//! External account keys. RFC 8555 section 7.3.4.
+
+use async_trait::async_trait;
+use coyote_protocol::{DnsName, Timestamp};
+use coyote_storage::{
+    AuditEvent, Cause, Conflict, DirectoryId, ExternalAccountKey, ExternalAccountStore, Result, StorageError,
+};
+use diesel::{prelude::*, sqlite::Sqlite};
+
+use crate::{
+    SqliteStorage, audit,
+    column::{Count, Json, Millis},
+    error::{Failure, guarded, taken},
+    schema::external_account_keys,
+    update::update,
+};
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = external_account_keys, check_for_backend(Sqlite), treat_none_as_default_value = false)]
+struct KeyRow {
+    directory: String,
+    kid: String,
+    secret: Vec<u8>,
+    comment: String,
+    created: Millis,
+    expires: Option<Millis>,
+    most_accounts: Option<Count>,
+    accounts: Count,
+    domains: Json<Vec<DnsName>>,
+    revoked: Option<Millis>,
+}
+
+impl From<KeyRow> for ExternalAccountKey {
+    fn from(row: KeyRow) -> Self {
+        Self {
+            kid: row.kid,
+            directory: DirectoryId::new(row.directory),
+            secret: row.secret,
+            comment: row.comment,
+            created: row.created.0,
+            expires: row.expires.map(|at| at.0),
+            most_accounts: row.most_accounts.map(|most| most.0),
+            accounts: row.accounts.0,
+            domains: row.domains.0,
+            revoked: row.revoked.map(|at| at.0),
+        }
+    }
+}
+
+impl From<ExternalAccountKey> for KeyRow {
+    fn from(key: ExternalAccountKey) -> Self {
+        Self {
+            directory: key.directory.as_str().to_owned(),
+            kid: key.kid,
+            secret: key.secret,
+            comment: key.comment,
+            created: Millis(key.created),
+            expires: key.expires.map(Millis),
+            most_accounts: key.most_accounts.map(Count),
+            accounts: Count(key.accounts),
+            domains: Json(key.domains),
+            revoked: key.revoked.map(Millis),
+        }
+    }
+}
+
+fn load(
+    connection: &mut SqliteConnection,
+    directory: &DirectoryId,
+    kid: &str,
+) -> Result<ExternalAccountKey, Failure> {
+    let query = external_account_keys::table.find((directory.as_str(), kid)).select(KeyRow::as_select());
+    let row = query.get_result(connection).optional()?;
+    row.map(ExternalAccountKey::from).ok_or(StorageError::NotFound.into())
+}
+
+/// Counts an account that the key opens.
+pub(crate) fn bind(
+    connection: &mut SqliteConnection,
+    directory: &DirectoryId,
+    kid: &str,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let mut key = match load(connection, directory, kid) {
+        Err(Failure::Refused(StorageError::NotFound)) => {
+            return Err(Conflict::ExternalAccountKeyNotUsable.into());
+        }
+        key => key?,
+    };
+    let before = Count(key.accounts);
+    key.bind(now)?;
+    let as_loaded = external_account_keys::directory
+        .eq(directory.as_str())
+        .and(external_account_keys::kid.eq(kid))
+        .and(external_account_keys::accounts.eq(before))
+        .and(external_account_keys::revoked.is_null());
+    let counted = external_account_keys::accounts.eq(Count(key.accounts));
+    let saved = update(connection, external_account_keys::table, counted, as_loaded)?;
+    guarded(saved, Failure::Changed)
+}
+
+#[async_trait]
+impl ExternalAccountStore for SqliteStorage {
+    async fn create_external_account_key(&self, key: ExternalAccountKey, cause: &Cause) -> Result<()> {
+        let cause = cause.clone();
+        self.write("creating an external account key", move |connection| {
+            let event = AuditEvent::ExternalAccountKeyCreated { kid: key.kid.clone() };
+            let new = diesel::insert_into(external_account_keys::table).values(KeyRow::from(key));
+            new.execute(connection).map_err(taken(Conflict::IdInUse))?;
+            audit::record(connection, event, &cause)
+        })
+        .await
+    }
+
+    async fn external_account_key(&self, directory: &DirectoryId, kid: &str) -> Result<ExternalAccountKey> {
+        self.look_up("loading an external account key", |connection| load(connection, directory, kid))
+    }
+
+    async fn external_account_keys(
+        &self,
+        directory: &DirectoryId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<ExternalAccountKey>> {
+        let (directory, after) = (directory.clone(), after.map(str::to_owned));
+        self.scan("listing external account keys", move |connection| {
+            let own = external_account_keys::table
+                .filter(external_account_keys::directory.eq(directory.as_str()))
+                .order(external_account_keys::kid)
+                .limit(limit.into())
+                .select(KeyRow::as_select());
+            let rows: Vec<KeyRow> = match after {
+                None => own.load(connection)?,
+                Some(after) => own.filter(external_account_keys::kid.gt(after)).load(connection)?,
+            };
+            Ok(rows.into_iter().map(ExternalAccountKey::from).collect())
+        })
+        .await
+    }
+
+    async fn revoke_external_account_key(
+        &self,
+        directory: &DirectoryId,
+        kid: &str,
+        cause: &Cause,
+    ) -> Result<ExternalAccountKey> {
+        let (directory, kid, cause) = (directory.clone(), kid.to_owned(), cause.clone());
+        self.write("revoking an external account key", move |connection| {
+            let mut key = load(connection, &directory, &kid)?;
+            let event = key.revoke(cause.now);
+            let same = external_account_keys::directory
+                .eq(directory.as_str())
+                .and(external_account_keys::kid.eq(kid.as_str()));
+            let revoked = external_account_keys::revoked.eq(key.revoked.map(Millis));
+            guarded(update(connection, external_account_keys::table, revoked, same)?, Failure::Changed)?;
+            audit::record(connection, event, &cause)?;
+            Ok(key)
+        })
+        .await
+    }
+}
