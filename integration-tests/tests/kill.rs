@@ -88,7 +88,7 @@ impl Victim {
             setup
                 .with("validation", "timeout = \"400ms\"")
                 .with("limits", "issuance_time = \"400ms\"")
-                .with("limits", "lease_margin = \"100ms\"")
+                .with("limits", "lease = \"400ms\"")
                 .with("limits", "job_poll_interval = \"50ms\"")
         });
         let mut victim = Self { world, usual: BTreeMap::new(), killing: None, acknowledged: true };

@@ -3,15 +3,17 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use coyote_jose::KeyCache;
-use coyote_protocol::{ChallengeType, Directory, DirectoryMeta, Identifier};
-use coyote_storage::{BoxError, DirectoryId, NonceStore, SealedNonces, Storage};
+use coyote_protocol::{ChallengeType, Directory, DirectoryMeta, Identifier, Timestamp};
+use coyote_storage::{
+    BoxError, DirectoryId, MemoryStorage, NonceStore, RateLimitStore, SealedNonces, Storage,
+};
 
 use crate::{
     clock::{Clock, SystemClock},
     entropy::{Entropy, SystemEntropy},
     issue::{Issuer, Profiles},
     limits::Limits,
-    policy::{AllowAll, KeyPolicy, Policy},
+    policy::{AllowAll, KeyPolicy, Policy, RateLimiter, RateLimits},
     reply::Reply,
     service::own_certificate::BY_OPERATOR,
     url::{InvalidBaseUrl, Urls, path},
@@ -35,6 +37,9 @@ pub struct Acme {
     pub(crate) network: Network,
     pub(crate) policy: Arc<dyn Policy>,
     pub(crate) key_policy: KeyPolicy,
+    pub(crate) rate_limiter: RateLimiter,
+    pub(crate) terms_changed: Option<Timestamp>,
+    pub(crate) renewal_explanation: Option<String>,
     pub(crate) profiles: Profiles,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
@@ -57,6 +62,9 @@ pub struct AcmeBuilder {
     network: Option<Network>,
     policy: Arc<dyn Policy>,
     key_policy: KeyPolicy,
+    rate_limits: Option<(Arc<dyn RateLimitStore>, RateLimits)>,
+    terms_changed: Option<Timestamp>,
+    renewal_explanation: Option<String>,
     profiles: Profiles,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -106,6 +114,9 @@ impl Acme {
             network: None,
             policy: Arc::new(AllowAll),
             key_policy: KeyPolicy::default(),
+            rate_limits: None,
+            terms_changed: None,
+            renewal_explanation: None,
             profiles: Profiles::default(),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
@@ -127,6 +138,11 @@ impl Acme {
     /// The issuer.
     pub fn issuer(&self) -> &Arc<dyn Issuer> {
         &self.issuer
+    }
+
+    /// Whether authorizations can be had ahead of orders.
+    pub(crate) fn offers_new_authz(&self) -> bool {
+        offers_new_authz(&self.limits)
     }
 
     /// The validator of this challenge type.
@@ -179,6 +195,21 @@ impl AcmeBuilder {
     /// Which keys are good enough.
     pub fn with_key_policy(self, key_policy: KeyPolicy) -> Self {
         Self { key_policy, ..self }
+    }
+
+    /// Rate limits, and where they are counted. Default: none.
+    pub fn with_rate_limits(self, store: Arc<dyn RateLimitStore>, limits: RateLimits) -> Self {
+        Self { rate_limits: Some((store, limits)), ..self }
+    }
+
+    /// When the terms of service last changed: accounts that agreed before that have to agree again. RFC 8555 7.3.3.
+    pub fn with_terms_changed(self, at: Timestamp) -> Self {
+        Self { terms_changed: Some(at), ..self }
+    }
+
+    /// A page that tells why certificates were revoked, for clients that ask when to renew. RFC 9773 4.2.
+    pub fn with_renewal_explanation(self, url: impl Into<String>) -> Self {
+        Self { renewal_explanation: Some(url.into()), ..self }
     }
 
     /// Which kinds of certificates there are.
@@ -243,7 +274,11 @@ impl AcmeBuilder {
             }
         };
         let meta = DirectoryMeta { profiles: advertised(&self.profiles), ..self.meta };
-        let directory_reply = Reply::json(200, &directory(&urls, &meta))
+        let (store, rate_limits) =
+            self.rate_limits.unwrap_or_else(|| (Arc::new(MemoryStorage::new()), RateLimits::default()));
+        let rate_limiter = RateLimiter::new(store, rate_limits);
+        let offers_new_authz = offers_new_authz(&self.limits);
+        let directory_reply = Reply::json(200, &directory(&urls, &meta, offers_new_authz))
             .map_err(|e| BuildError::Part { doing: "writing the directory", source: e.into() })?;
         Ok(Arc::new(Acme {
             directory: self.directory,
@@ -254,6 +289,9 @@ impl AcmeBuilder {
             network,
             policy: self.policy,
             key_policy: self.key_policy,
+            rate_limiter,
+            terms_changed: self.terms_changed,
+            renewal_explanation: self.renewal_explanation,
             profiles: self.profiles,
             clock: self.clock,
             entropy: self.entropy,
@@ -274,17 +312,22 @@ fn system_network() -> Result<Network, InvalidServers> {
 }
 
 /// The directory object. RFC 8555 section 7.1.1. It names what is served, and nothing else.
-fn directory(urls: &Urls, meta: &DirectoryMeta) -> Directory {
+fn directory(urls: &Urls, meta: &DirectoryMeta, offers_new_authz: bool) -> Directory {
     Directory {
         new_nonce: urls.at(path::NEW_NONCE),
         new_account: urls.at(path::NEW_ACCOUNT),
         new_order: urls.at(path::NEW_ORDER),
-        new_authz: None,
+        new_authz: offers_new_authz.then(|| urls.at(path::NEW_AUTHZ)),
         revoke_cert: Some(urls.at(path::REVOKE_CERT)),
         key_change: Some(urls.at(path::KEY_CHANGE)),
-        renewal_info: None,
+        renewal_info: Some(urls.at(path::RENEWAL_INFO)),
         meta: (*meta != DirectoryMeta::default()).then(|| meta.clone()),
     }
+}
+
+/// Without reuse, what is authorized ahead would serve no order.
+fn offers_new_authz(limits: &Limits) -> bool {
+    !limits.authorization_reuse.is_zero()
 }
 
 /// The profiles as the directory shows them. draft-ietf-acme-profiles.

@@ -4,7 +4,7 @@ use coyote_jose::Algorithm;
 use coyote_protocol::{Problem, ProblemType};
 use coyote_storage::{BoxError, Conflict, StorageError};
 
-use crate::entropy::NoEntropy;
+use crate::{entropy::NoEntropy, policy::RateLimited};
 
 /// The result of an operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -24,6 +24,10 @@ pub enum Error {
         /// The `Location`.
         location: String,
     },
+
+    /// The client has used up what it may have for now.
+    #[error("{}", .0.problem.detail)]
+    RateLimited(Box<RateLimited>),
 
     /// Not now: a 503 that asks to come back. The log is told the rest.
     #[error("{doing}")]
@@ -82,6 +86,12 @@ impl From<Problem> for Error {
     }
 }
 
+impl From<Box<RateLimited>> for Error {
+    fn from(limited: Box<RateLimited>) -> Self {
+        Self::RateLimited(limited)
+    }
+}
+
 impl From<NoEntropy> for Error {
     fn from(error: NoEntropy) -> Self {
         Self::internal("making random bits", error)
@@ -103,7 +113,9 @@ impl From<StorageError> for Error {
 
 impl From<Conflict> for Error {
     fn from(conflict: Conflict) -> Self {
-        use ProblemType::{AlreadyRevoked, Malformed, OrderNotReady, Unauthorized};
+        use ProblemType::{
+            AlreadyReplaced, AlreadyRevoked, Malformed, OrderNotReady, RateLimited, Unauthorized,
+        };
         let (kind, status) = match conflict {
             Conflict::AccountNotValid => (Unauthorized, 401),
             Conflict::KeyInUse(_) => (Malformed, 409),
@@ -111,6 +123,9 @@ impl From<Conflict> for Error {
             Conflict::OrderNotReady(_) => (OrderNotReady, 403),
             Conflict::AuthorizationNotPending(_) | Conflict::AuthorizationFinal(_) => (Malformed, 400),
             Conflict::AlreadyRevoked => (AlreadyRevoked, 400),
+            Conflict::AlreadyReplaced => (AlreadyReplaced, 409),
+            Conflict::NothingToReplace | Conflict::ExternalAccountKeyNotUsable => (Unauthorized, 403),
+            Conflict::TooManyOpen => (RateLimited, 429),
             // The client asked for nothing wrong: it may try again.
             conflict => return Self::internal("making a new record", conflict),
         };

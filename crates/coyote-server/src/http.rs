@@ -17,15 +17,15 @@ use std::sync::Arc;
 use actix_web::{
     HttpRequest, HttpResponse, Resource, Scope,
     http::Method,
-    web::{self, Data, ServiceConfig},
+    web::{self, Data, Path, ServiceConfig},
 };
 
 use crate::{
     acme::Acme,
     error::Error,
     url::path::{
-        ACCOUNT, AUTHORIZATION, CERTIFICATE, CHALLENGE, DIRECTORY, KEY_CHANGE, NEW_ACCOUNT, NEW_NONCE,
-        NEW_ORDER, ORDER, REVOKE_CERT, ROOTS,
+        ACCOUNT, AUTHORIZATION, CERTIFICATE, CHALLENGE, DIRECTORY, KEY_CHANGE, NEW_ACCOUNT, NEW_AUTHZ,
+        NEW_NONCE, NEW_ORDER, ORDER, RENEWAL_INFO, REVOKE_CERT, ROOTS,
     },
 };
 
@@ -56,6 +56,8 @@ pub fn routes(acme: Arc<Acme>) -> impl FnOnce(&mut ServiceConfig) {
                     .service(below(NEW_ORDER, "").route(web::post().to(new_order)))
                     .service(below(KEY_CHANGE, "").route(web::post().to(key_change)))
                     .service(below(REVOKE_CERT, "").route(web::post().to(revoke_certificate)))
+                    .service(below(NEW_AUTHZ, "").route(web::post().to(new_authorization)))
+                    .service(below(RENEWAL_INFO, "/{certificate}").route(web::get().to(renewal_info)))
                     .service(below(ACCOUNT, "/{account}").route(web::post().to(account)))
                     .service(below(ACCOUNT, "/{account}/orders").route(web::post().to(orders)))
                     .service(below(ORDER, "/{order}").route(web::post().to(order)))
@@ -65,6 +67,7 @@ pub fn routes(acme: Arc<Acme>) -> impl FnOnce(&mut ServiceConfig) {
                         below(CHALLENGE, "/{authorization}/{challenge}").route(web::post().to(challenge)),
                     )
                     .service(below(CERTIFICATE, "/{certificate}").route(web::post().to(certificate)))
+                    .service(below(CERTIFICATE, "/{certificate}/{chain}").route(web::post().to(alternate)))
                     .default_service(web::to(not_found)),
             );
     }
@@ -157,7 +160,30 @@ async fn challenge(signed: Signed) -> HttpResponse {
 /// `POST`-as-GET to a certificate. RFC 8555 section 7.4.2.
 async fn certificate(signed: Signed) -> HttpResponse {
     let target = signed.id("certificate").map(|id| (signed.urls().certificate(&id), id));
-    signed.run(target, |acme, request, id| async move { acme.certificate(&request, &id).await }).await
+    signed.run(target, |acme, request, id| async move { acme.certificate(&request, &id, 0).await }).await
+}
+
+/// `POST`-as-GET to another chain for a certificate. RFC 8555 section 7.4.2.
+async fn alternate(signed: Signed) -> HttpResponse {
+    let ids = signed.id("certificate").and_then(|id| Ok((id, signed.chain()?)));
+    let target = ids.map(|ids| (signed.urls().alternate(&ids.0, ids.1), ids));
+    signed
+        .run(target, |acme, request, (id, chain)| async move { acme.certificate(&request, &id, chain).await })
+        .await
+}
+
+/// `POST newAuthz`. RFC 8555 section 7.4.1.
+async fn new_authorization(signed: Signed) -> HttpResponse {
+    let target = match signed.offers_new_authz() {
+        true => signed.at(NEW_AUTHZ),
+        false => Err(nothing_there()),
+    };
+    signed.run(target, |acme, request, ()| async move { acme.new_authorization(&request).await }).await
+}
+
+/// `GET renewalInfo`. RFC 9773 section 4.
+async fn renewal_info(acme: Data<Acme>, identifier: Path<String>) -> HttpResponse {
+    respond::write(acme.respond(acme.renewal_info(&identifier).await, false).await)
 }
 
 /// `GET` the root certificates.
@@ -173,8 +199,12 @@ async fn wrong_method(acme: Data<Acme>, request: HttpRequest) -> HttpResponse {
 
 /// Nothing is there.
 async fn not_found(acme: Data<Acme>, request: HttpRequest) -> HttpResponse {
-    let error = Error::malformed("there is no such resource").with_status(404);
+    let error = nothing_there();
     respond::write(acme.respond(Err(error), *request.method() == Method::POST).await)
+}
+
+fn nothing_there() -> Error {
+    Error::malformed("there is no such resource").with_status(404)
 }
 
 /// A resource that is read without authentication.

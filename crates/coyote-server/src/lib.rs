@@ -26,6 +26,7 @@ pub use error::{Error, Result};
 pub use limits::{Bound, InvalidLimit, Limits};
 pub use reply::{Body, Reply, Response};
 pub use service::{
+    external_account::ExternalAccountGrant,
     own_certificate::OwnCertificate,
     request::{Authenticated, Request},
 };

@@ -112,6 +112,12 @@ limits! {
     order_lifetime: Duration = DAY;
     /// How long an authorization holds once it is valid.
     authorization_lifetime: Duration = DAY;
+    /// How long after its validation an authorization can be used for further orders; 0 turns that off.
+    authorization_reuse: Duration = 7 * HOUR;
+    /// Orders of an account that have not come to an end.
+    open_orders: u32 = 1_000;
+    /// Authorizations of an account that no order asked for, and that are pending.
+    pending_authorizations: u32 = 1_000;
     /// How long a nonce is good for.
     nonce_lifetime: Duration = HOUR;
     /// How many of the latest nonces can be told apart as used or unused; older ones are refused.
@@ -138,8 +144,9 @@ limits! {
     issuance_backoff: Duration = SECOND;
     /// The longest wait between two attempts of anything.
     longest_backoff: Duration = Duration::from_secs(300);
-    /// How long a worker may keep a job to itself beyond the time that the work may take.
-    lease_margin: Duration = 15 * SECOND;
+    /// How long a worker has a job to itself unless it says that it is still at it, which it does in time. The jobs of a
+    /// process that died are taken over after that.
+    lease: Duration = 5 * SECOND;
     /// How often the job queue is looked at when nothing wakes the worker.
     job_poll_interval: Duration = SECOND;
     /// How often the store is swept.
@@ -154,6 +161,8 @@ limits! {
     keep_audit: Duration = Duration::from_secs(400 * 24 * 3600);
     /// Parsed account keys that are kept in memory.
     cached_keys: u32 = 10_000;
+    /// How long a client is asked to wait before it asks again when to renew.
+    renewal_info_retry: Duration = 6 * HOUR;
     /// How long a client is asked to wait after an answer that says the server is unavailable.
     unavailable_retry: Duration = 5 * SECOND;
 }

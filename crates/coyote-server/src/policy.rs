@@ -7,8 +7,11 @@ use coyote_storage::{Account, Order};
 use crate::issue::Csr;
 
 mod keys;
+mod rate_limits;
 
 pub use keys::{KeyPolicy, WeakKey};
+pub(crate) use rate_limits::RateLimiter;
+pub use rate_limits::{RateLimitFields, RateLimited, RateLimits};
 
 /// Decides who may have what, beyond what the protocol itself demands. Each method may be left as it is.
 ///

@@ -5,7 +5,10 @@ use std::time::Duration;
 use coyote_protocol::{Nonce, PEM_CERTIFICATE_CHAIN, PROBLEM_JSON, Problem};
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    policy::RateLimitFields,
+};
 
 /// What an operation answers when all went well.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub struct Reply {
     pub links: Vec<(String, &'static str)>,
     /// The `Retry-After` header.
     pub retry_after: Option<Duration>,
+    /// The `RateLimit` header fields.
+    pub rate_limit: Option<RateLimitFields>,
     /// The body.
     pub body: Body,
 }
@@ -47,7 +52,14 @@ pub struct Response {
 impl Reply {
     /// An answer with this status and no body.
     pub fn empty(status: u16) -> Self {
-        Self { status, location: None, links: Vec::new(), retry_after: None, body: Body::Empty }
+        Self {
+            status,
+            location: None,
+            links: Vec::new(),
+            retry_after: None,
+            rate_limit: None,
+            body: Body::Empty,
+        }
     }
 
     /// An answer with this status and this JSON object.
@@ -85,6 +97,11 @@ impl Reply {
     /// With a `Retry-After`, if there is something to wait for.
     pub fn with_retry_after(self, wait: Option<Duration>) -> Self {
         Self { retry_after: wait, ..self }
+    }
+
+    /// With `RateLimit` header fields, if something was counted.
+    pub fn with_rate_limit(self, fields: Option<RateLimitFields>) -> Self {
+        Self { rate_limit: fields, ..self }
     }
 
     /// The value of the `Retry-After` header: whole seconds, never a date, which some clients cannot read.

@@ -1,5 +1,7 @@
 //! The operations of RFC 8555, one file for each resource.
 
+use std::time::Duration;
+
 use coyote_protocol::{Nonce, Problem, ProblemType, Timestamp};
 use coyote_storage::{Actor, Cause, RequestId};
 
@@ -15,10 +17,12 @@ mod authorization;
 mod certificate;
 mod challenge;
 mod directory;
+pub(crate) mod external_account;
 mod key_change;
 mod nonce;
 mod order;
 pub(crate) mod own_certificate;
+mod renewal_info;
 pub(crate) mod request;
 mod revocation;
 
@@ -57,15 +61,29 @@ impl Acme {
         match error {
             Error::Problem(problem) => {
                 tracing::info!(problem = %problem.kind, detail = %problem.detail, "refused");
-                let terms = self.meta.terms_of_service.clone();
-                match terms.filter(|_| problem.kind == ProblemType::UserActionRequired) {
-                    Some(terms) => Reply::problem(problem).with_link(terms, "terms-of-service"),
-                    None => Reply::problem(problem),
+                let reply = Reply::problem(problem);
+                match (problem.kind, &self.meta.terms_of_service) {
+                    (ProblemType::UserActionRequired, Some(terms)) => {
+                        reply.with_link(terms.clone(), "terms-of-service")
+                    }
+                    // What is open ends by itself, but nobody knows when.
+                    (ProblemType::RateLimited, _) => reply.with_retry_after(Some(Duration::from_secs(60))),
+                    _ => reply,
                 }
             }
             Error::Elsewhere { problem, location } => {
                 tracing::info!(problem = %problem.kind, detail = %problem.detail, "refused");
                 Reply::problem(problem).with_location(location.clone())
+            }
+            Error::RateLimited(limited) => {
+                tracing::info!(detail = %limited.problem.detail, "rate limited");
+                let reply = Reply::problem(&limited.problem)
+                    .with_retry_after(Some(limited.retry_after))
+                    .with_rate_limit(Some(limited.fields.clone()));
+                match &limited.help {
+                    Some(help) => reply.with_link(help.clone(), "help"),
+                    None => reply,
+                }
             }
             Error::Unavailable { .. } => {
                 tracing::error!(error = %chain(error), "unavailable");

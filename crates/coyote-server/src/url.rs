@@ -33,6 +33,10 @@ pub mod path {
     pub const KEY_CHANGE: &str = "/acme/key-change";
     /// `POST`: a revocation.
     pub const REVOKE_CERT: &str = "/acme/revoke-cert";
+    /// `POST`: an authorization ahead of an order.
+    pub const NEW_AUTHZ: &str = "/acme/new-authz";
+    /// `GET`: when to renew.
+    pub const RENEWAL_INFO: &str = "/acme/renewal-info";
     /// Accounts.
     pub const ACCOUNT: &str = "/acme/account";
     /// Orders.
@@ -116,6 +120,11 @@ impl Urls {
     /// A certificate's URL.
     pub fn certificate(&self, id: &CertificateId) -> String {
         self.below(path::CERTIFICATE, id)
+    }
+
+    /// The URL of another chain for a certificate, counted from 1.
+    pub fn alternate(&self, id: &CertificateId, chain: usize) -> String {
+        format!("{}/{chain}", self.certificate(id))
     }
 
     /// The account whose URL this is, to the letter. RFC 8555 section 6.2.

@@ -111,11 +111,10 @@ impl Acme {
             if free == 0 {
                 return Ok(interval);
             }
-            let longest = self.limits.validation_time.max(self.limits.issuance_time);
             let claim = Claim {
                 directory: self.directory.clone(),
                 limit: u32::try_from(free.min(CLAIM)).unwrap_or(1),
-                terms: self.lease_terms(longest, now)?,
+                terms: self.lease_terms(now)?,
             };
             let leases = self.storage.claim_jobs(&claim, &self.own_cause(now)?).await?;
             if leases.is_empty() {
@@ -156,10 +155,27 @@ impl Acme {
         }
     }
 
-    /// The terms of a lease for work that takes no longer than `work`.
-    pub(crate) fn lease_terms(&self, work: Duration, now: Timestamp) -> Result<LeaseTerms> {
+    /// The terms of a new lease.
+    pub(crate) fn lease_terms(&self, now: Timestamp) -> Result<LeaseTerms> {
         let token = LeaseToken::from_bytes(self.entropy.bytes()?);
-        Ok(LeaseTerms { token, expires: now + work + self.limits.lease_margin })
+        Ok(LeaseTerms { token, expires: now + self.limits.lease })
+    }
+
+    /// Does some work, and renews the lease on it while it lasts. If the lease is lost the work goes on: settling it
+    /// will fail, and change nothing.
+    async fn while_leased<T>(&self, lease: &Lease, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = sleep(self.limits.lease / 3) => {}
+            }
+            let now = self.clock.now();
+            let Ok(cause) = self.own_cause(now) else { continue };
+            if let Err(error) = self.storage.renew_lease(lease, now + self.limits.lease, &cause).await {
+                tracing::warn!(job = %lease.job, error = %chain(&error), "a lease could not be renewed");
+            }
+        }
     }
 
     /// The right to start work at once: a permit, and the terms of the lease that the job is to be born with. If
@@ -167,11 +183,10 @@ impl Acme {
     pub(crate) fn begin_now(
         &self,
         permits: &Arc<Semaphore>,
-        work: Duration,
         now: Timestamp,
     ) -> Result<(Option<OwnedSemaphorePermit>, Option<LeaseTerms>)> {
         match permits.clone().try_acquire_owned() {
-            Ok(permit) => Ok((Some(permit), Some(self.lease_terms(work, now)?))),
+            Ok(permit) => Ok((Some(permit), Some(self.lease_terms(now)?))),
             Err(_) => Ok((None, None)),
         }
     }

@@ -59,6 +59,11 @@ impl Signed {
         &self.acme.urls
     }
 
+    /// Whether there is a newAuthz here.
+    pub(super) fn offers_new_authz(&self) -> bool {
+        self.acme.offers_new_authz()
+    }
+
     /// A target of which there is one.
     pub(super) fn at(&self, path: &str) -> Result<(String, ())> {
         Ok((self.urls().at(path), ()))
@@ -67,7 +72,14 @@ impl Signed {
     /// An id in the path. What is not an id names nothing.
     pub(super) fn id<T: FromStr>(&self, name: &str) -> Result<T> {
         let id = self.http.match_info().get(name).and_then(|text| text.parse().ok());
-        id.ok_or_else(|| Error::malformed("there is no such resource").with_status(404))
+        id.ok_or_else(super::nothing_there)
+    }
+
+    /// Which chain of a certificate, written as the server writes it.
+    pub(super) fn chain(&self) -> Result<usize> {
+        let text = self.http.match_info().get("chain").unwrap_or_default();
+        let chain = text.parse::<usize>().ok().filter(|chain| *chain > 0 && chain.to_string() == text);
+        chain.ok_or_else(super::nothing_there)
     }
 
     /// Where a page of a list begins.

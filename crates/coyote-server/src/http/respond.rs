@@ -23,6 +23,10 @@ pub(super) fn write(Response { reply, nonce }: Response) -> HttpResponse {
     if let Some(seconds) = reply.retry_after_seconds() {
         response.insert_header((header::RETRY_AFTER, seconds));
     }
+    if let Some(fields) = &reply.rate_limit {
+        response.insert_header(("RateLimit-Policy", fields.policy.as_str()));
+        response.insert_header(("RateLimit", fields.limit.as_str()));
+    }
     if let Some(location) = &reply.location {
         response.insert_header((header::LOCATION, location.as_str()));
     }

@@ -79,6 +79,7 @@ pub(super) fn order(names: &[&str], csr: Vec<u8>, now: Timestamp) -> Order {
         profile: None,
         not_before: None,
         not_after: None,
+        replaces: None,
         created: now,
         expires,
         authorizations: identifiers.iter().map(authorization).collect(),

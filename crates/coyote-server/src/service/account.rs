@@ -35,11 +35,11 @@ impl Acme {
             return Err(Error::problem(ProblemType::AccountDoesNotExist, "no account has this key"));
         }
         let account = self.prepare_account(&request, wanted).await?;
+        let fields = self.rate_limiter.new_account(request.cause.client, request.cause.now).await??;
         match self.storage.create_account(account, &request.cause).await? {
-            Creation::Created(account) => {
-                Ok(Reply::json(201, &self.wire_account(&account))?
-                    .with_location(self.urls.account(&account.id)))
-            }
+            Creation::Created(account) => Ok(Reply::json(201, &self.wire_account(&account))?
+                .with_location(self.urls.account(&account.id))
+                .with_rate_limit(fields)),
             Creation::Existing(account) => self.existing_account(&account),
         }
     }
@@ -117,24 +117,46 @@ impl Acme {
     async fn prepare_account(&self, request: &SelfSigned, wanted: NewAccount) -> Result<Account> {
         self.check_account_key(&request.key)?;
         self.check_contacts(&wanted.contact)?;
-        if let (Some(terms), false) = (&self.meta.terms_of_service, wanted.terms_of_service_agreed) {
-            let problem =
-                Problem::new(ProblemType::UserActionRequired, "the terms of service must be agreed to");
-            return Err(problem.with_instance(terms.clone()).into());
+        if !wanted.terms_of_service_agreed {
+            self.require_no_terms()?;
         }
-        self.policy.new_account(&wanted).await?;
         let now = request.cause.now;
+        let external_account = match &wanted.external_account_binding {
+            Some(binding) => Some(self.verify_binding(binding, request.key.jwk(), now).await?),
+            None if self.meta.external_account_required => {
+                let detail = "an account has to be bound to an external account here";
+                return Err(Error::problem(ProblemType::ExternalAccountRequired, detail));
+            }
+            None => None,
+        };
+        self.policy.new_account(&wanted).await?;
         Ok(Account {
             id: AccountId::from_bytes(self.entropy.bytes()?),
             directory: self.directory.clone(),
             key: request.key.jwk().clone(),
             contact: wanted.contact,
             terms_of_service_agreed: wanted.terms_of_service_agreed.then_some(now),
-            external_account: None,
+            external_account,
             created: now,
             deactivated: None,
             revoked: None,
         })
+    }
+
+    /// Whether the account's holder agreed to the terms of service as they are. RFC 8555 section 7.3.3.
+    pub(super) fn require_terms(&self, account: &Account) -> Result<()> {
+        let Some(changed) = self.terms_changed else { return Ok(()) };
+        match account.terms_of_service_agreed {
+            Some(agreed) if agreed >= changed => Ok(()),
+            _ => self.require_no_terms(),
+        }
+    }
+
+    fn require_no_terms(&self) -> Result<()> {
+        let Some(terms) = &self.meta.terms_of_service else { return Ok(()) };
+        let problem =
+            Problem::new(ProblemType::UserActionRequired, "the terms of service have to be agreed to");
+        Err(problem.with_instance(terms.clone()).into())
     }
 
     /// Checks the number and the form of contacts. RFC 8555 section 7.3.

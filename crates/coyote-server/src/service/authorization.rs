@@ -13,6 +13,30 @@ use crate::{
 };
 
 impl Acme {
+    /// `newAuthz`: a chance to earn an authorization ahead of an order. RFC 8555 section 7.4.1.
+    ///
+    /// # Errors
+    ///
+    /// `malformed` for a wildcard; what newOrder answers for an identifier; `rateLimited`.
+    #[instrument(skip_all, fields(client = ?request.client))]
+    pub async fn new_authorization(&self, request: &Request) -> Result<Reply> {
+        let request = self.authenticate(request).await?;
+        let wanted: wire::NewAuthorization = request.payload()?;
+        let (account, now) = (&request.account, request.now());
+        self.require_terms(account)?;
+        let grant = self.grant_of(account).await?;
+        let identifier = self.accept_identifier(account, grant.as_ref(), &wanted.identifier).await?;
+        if identifier.is_wildcard() {
+            return Err(Error::malformed("a wildcard cannot be authorized ahead of an order"));
+        }
+        self.rate_limiter.may_fail(&account.id, &identifier, now).await??;
+        let authorization = self.prepare_authorization(account, &identifier, now)?;
+        let most = self.limits.pending_authorizations;
+        self.storage.create_authorization(authorization.clone(), most, &request.cause).await?;
+        let reply = self.authorization_reply(&authorization, now)?;
+        Ok(Reply { status: 201, ..reply }.with_location(self.urls.authorization(&authorization.id)))
+    }
+
     /// `POST` to an authorization: reads it, or gives it up. RFC 8555 sections 7.5 and 7.5.2.
     ///
     /// # Errors

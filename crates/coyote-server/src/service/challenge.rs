@@ -36,8 +36,7 @@ impl Acme {
             return self.challenge_reply(&authorization, id);
         }
         let wire::ChallengeResponse(_) = request.payload()?;
-        let (permit, lease) =
-            self.begin_now(&self.workshop.validations, self.limits.validation_time, request.now())?;
+        let (permit, lease) = self.begin_now(&self.workshop.validations, request.now())?;
         let begin = BeginValidation {
             account: request.account.id,
             authorization: *authorization,

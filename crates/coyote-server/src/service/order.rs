@@ -1,17 +1,22 @@
 //! Orders. RFC 8555 sections 7.1.3 and 7.4.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use coyote_protocol::{
-    self as wire, Identifier, OrderStatus, Problem, ProblemType, RawIdentifier, Subproblem, Timestamp, Token,
+    self as wire, CertificateIdentifier, Identifier, OrderStatus, Problem, ProblemType, RawIdentifier,
+    Subproblem, Timestamp, Token,
 };
 use coyote_storage::{
-    Account, Authorization, AuthorizationId, BeginIssuance, Challenge, ChallengeId, Conflict, Order, OrderId,
-    Serial, StorageError, Work,
+    Account, Authorization, AuthorizationId, BeginIssuance, Challenge, ChallengeId, Conflict,
+    ExternalAccountKey, NewOrder, Order, OrderId, Serial, StorageError, Work,
 };
 use tracing::instrument;
 
-use super::request::{Authenticated, Request};
+use super::{
+    external_account::check_grant,
+    renewal_info::identifier_of,
+    request::{Authenticated, Request},
+};
 use crate::{
     acme::Acme,
     error::{Error, Result},
@@ -19,6 +24,9 @@ use crate::{
     reply::Reply,
     work::POLL,
 };
+
+/// An authorization is used again only if it holds for so long yet: an order should have time to be finalized.
+const REUSE_MARGIN: Duration = Duration::from_secs(3600);
 
 impl Acme {
     /// `newOrder`: promises a certificate to whoever proves control of each identifier. RFC 8555 section 7.4.
@@ -30,31 +38,42 @@ impl Acme {
     pub async fn new_order(&self, request: &Request) -> Result<Reply> {
         let request = self.authenticate(request).await?;
         let wanted: wire::NewOrder = request.payload()?;
-        let identifiers = self.accept_identifiers(&request.account, &wanted.identifiers).await?;
         let now = request.now();
+        let account = &request.account;
+        self.require_terms(account)?;
+        let identifiers = self.accept_identifiers(account, &wanted.identifiers, now).await?;
         let profile = self.profiles.find(wanted.profile.as_deref())?;
-        let expires = (now + self.limits.order_lifetime).truncate_to_seconds();
-        let authorizations = identifiers
-            .iter()
-            .map(|identifier| self.prepare_authorization(&request.account, identifier, now, expires));
+        let replaces = match &wanted.replaces {
+            Some(certificate) => Some(self.accept_replaced(account, certificate, &identifiers).await?.id),
+            None => None,
+        };
+        let (reused, authorizations) = self.authorizations_for(account, &identifiers, now).await?;
         let order = Order {
             id: OrderId::from_bytes(self.entropy.bytes()?),
-            account: request.account.id,
-            authorizations: authorizations.collect::<Result<_>>()?,
+            account: account.id,
+            authorizations,
             profile: Some(profile.name.clone()),
             not_before: wanted.not_before,
             not_after: wanted.not_after,
+            replaces,
             created: now,
-            expires,
+            expires: self.pending_until(now),
             issuance: None,
             certificate: None,
             error: None,
             identifiers,
         };
         profile.validity(&order, self.issuer.not_after(), now)?;
-        let order = self.storage.create_order(order, &[], &request.cause).await?;
+        // Whoever renews when asked to is not held up.
+        let fields = match replaces {
+            Some(_) => None,
+            None => self.rate_limiter.new_order(&account.id, now).await??,
+        };
+        let new = NewOrder { order, reused, most_open: self.limits.open_orders };
+        let order = self.storage.create_order(new, &request.cause).await?;
         tracing::info!(order = %order.id, identifiers = ?order.identifiers, "new order");
-        Ok(self.order_reply(201, &order, now)?.with_location(self.urls.order(&order.id)))
+        let reply = self.order_reply(201, &order, now).await?;
+        Ok(reply.with_location(self.urls.order(&order.id)).with_rate_limit(fields))
     }
 
     /// `POST`-as-GET to an order. RFC 8555 section 7.4.
@@ -73,7 +92,7 @@ impl Acme {
             _ => None,
         };
         let order = self.linger(|| self.storage.order(&account, id), job).await?;
-        self.order_reply(200, &order, now)
+        self.order_reply(200, &order, now).await
     }
 
     /// `POST` to an order's finalize URL: takes the CSR and promises a certificate. RFC 8555 section 7.4.
@@ -89,8 +108,7 @@ impl Acme {
         require_ready(&order, request.now())?;
         let csr = finalize.der().map_err(|_| Error::malformed("the csr is not base64url"))?;
         let csr = self.accept_csr(&request, &order, &csr).await?;
-        let (permit, lease) =
-            self.begin_now(&self.workshop.issuances, self.limits.issuance_time, request.now())?;
+        let (permit, lease) = self.begin_now(&self.workshop.issuances, request.now())?;
         let begin = BeginIssuance {
             account: request.account.id,
             order: *id,
@@ -103,11 +121,16 @@ impl Acme {
             Some(lease) => self.issue_now(lease, begun.order, permit).await,
             None => begun.order,
         };
-        Ok(self.order_reply(200, &order, self.clock.now())?.with_location(self.urls.order(id)))
+        Ok(self.order_reply(200, &order, self.clock.now()).await?.with_location(self.urls.order(id)))
     }
 
     /// Reads the identifiers of an order, and refuses all that must be refused at once. RFC 8555 section 6.7.1.
-    async fn accept_identifiers(&self, account: &Account, raw: &[RawIdentifier]) -> Result<Vec<Identifier>> {
+    async fn accept_identifiers(
+        &self,
+        account: &Account,
+        raw: &[RawIdentifier],
+        now: Timestamp,
+    ) -> Result<Vec<Identifier>> {
         if raw.is_empty() {
             return Err(Error::malformed("an order has at least one identifier"));
         }
@@ -115,10 +138,11 @@ impl Acme {
             let most = self.limits.identifiers_per_order;
             return Err(Error::malformed(format!("an order has at most {most} identifiers")));
         }
+        let grant = self.grant_of(account).await?;
         let mut accepted: Vec<Identifier> = Vec::with_capacity(raw.len());
         let mut refused = Vec::new();
         for raw in raw {
-            match self.accept_identifier(account, raw).await {
+            match self.accept_identifier(account, grant.as_ref(), raw).await {
                 Ok(identifier) if accepted.contains(&identifier) => {}
                 Ok(identifier) => accepted.push(identifier),
                 Err(problem) => {
@@ -127,6 +151,9 @@ impl Acme {
             }
         }
         if refused.is_empty() {
+            for identifier in &accepted {
+                self.rate_limiter.may_fail(&account.id, identifier, now).await??;
+            }
             return Ok(accepted);
         }
         let detail = match refused.as_slice() {
@@ -136,8 +163,15 @@ impl Acme {
         Err(Problem::of_subproblems(detail, refused).into())
     }
 
-    async fn accept_identifier(&self, account: &Account, raw: &RawIdentifier) -> Result<Identifier, Problem> {
+    /// Reads an identifier, and asks all who have a say whether the account may have certificates for it.
+    pub(super) async fn accept_identifier(
+        &self,
+        account: &Account,
+        grant: Option<&ExternalAccountKey>,
+        raw: &RawIdentifier,
+    ) -> Result<Identifier, Problem> {
         let identifier = raw.parse()?;
+        check_grant(grant, &identifier)?;
         self.issuer.check_identifier(&identifier)?;
         self.policy.identifier(account, &identifier).await?;
         if self.validators_for(&identifier).next().is_none() {
@@ -147,12 +181,43 @@ impl Acme {
         Ok(identifier)
     }
 
-    fn prepare_authorization(
+    /// Authorizations for the identifiers: such as the account has and may use again, and new ones for the others.
+    async fn authorizations_for(
+        &self,
+        account: &Account,
+        identifiers: &[Identifier],
+        now: Timestamp,
+    ) -> Result<(Vec<AuthorizationId>, Vec<Authorization>)> {
+        let reuse = self.limits.authorization_reuse;
+        let held = match reuse.is_zero() {
+            true => Vec::new(),
+            false => {
+                self.storage.reusable_authorizations(&account.id, identifiers, now + REUSE_MARGIN).await?
+            }
+        };
+        let fresh = |held: &&Authorization| {
+            let validated = held.challenges.iter().find_map(Challenge::validated);
+            validated.is_some_and(|at| now.since(at) < reuse)
+                && held.validated_by().is_some_and(|method| self.allows_method(&held.identifier, method))
+        };
+        let reused: Vec<&Authorization> = held.iter().filter(fresh).collect();
+        let missing = identifiers.iter().filter(|name| !reused.iter().any(|held| held.identifier == **name));
+        let new = missing.map(|identifier| self.prepare_authorization(account, identifier, now));
+        let new = new.collect::<Result<_>>()?;
+        Ok((reused.into_iter().map(|held| held.id).collect(), new))
+    }
+
+    /// Until when something new can be pending.
+    fn pending_until(&self, now: Timestamp) -> Timestamp {
+        (now + self.limits.order_lifetime).truncate_to_seconds()
+    }
+
+    /// A new authorization, with a challenge for each way to prove control.
+    pub(super) fn prepare_authorization(
         &self,
         account: &Account,
         identifier: &Identifier,
         now: Timestamp,
-        expires: Timestamp,
     ) -> Result<Authorization> {
         // One token serves all challenges: a client that answers two ways says the same thing twice.
         let token = Token::from_bytes(&self.entropy.bytes::<32>()?);
@@ -171,7 +236,7 @@ impl Acme {
             account: account.id,
             identifier: identifier.clone(),
             created: now,
-            expires,
+            expires: self.pending_until(now),
             challenges: challenges.collect::<Result<_>>()?,
             deactivated: None,
             revoked: None,
@@ -183,7 +248,9 @@ impl Acme {
         csr.check_against(&order.identifiers)?;
         // Any account's key, not only this one's. RFC 8555 section 11.1.
         match self.storage.account_by_key(&self.directory, &csr.key_thumbprint()).await {
-            Ok(_) => return Err(Error::problem(ProblemType::BadCsr, "the key of the CSR is an account's key")),
+            Ok(_) => {
+                return Err(Error::problem(ProblemType::BadCsr, "the key of the CSR is an account's key"));
+            }
             Err(StorageError::NotFound) => {}
             Err(error) => return Err(error.into()),
         }
@@ -191,8 +258,18 @@ impl Acme {
         Ok(csr)
     }
 
+    /// The certificate that an order replaces, as the client named it.
+    async fn replaced_by(&self, order: &Order) -> Result<Option<CertificateIdentifier>> {
+        let Some(id) = &order.replaces else { return Ok(None) };
+        match self.storage.certificate(&order.account, id).await {
+            Ok(certificate) => Ok(Some(identifier_of(&certificate)?)),
+            Err(StorageError::NotFound) => Ok(None), // expired, and swept since
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// The order object. RFC 8555 section 7.1.3.
-    fn order_reply(&self, status: u16, order: &Order, now: Timestamp) -> Result<Reply> {
+    async fn order_reply(&self, status: u16, order: &Order, now: Timestamp) -> Result<Reply> {
         let order_status = order.status(now);
         let object = wire::Order {
             status: order_status,
@@ -204,7 +281,7 @@ impl Acme {
             authorizations: order.authorizations.iter().map(|a| self.urls.authorization(&a.id)).collect(),
             finalize: self.urls.finalize(&order.id),
             certificate: order.certificate.as_ref().map(|id| self.urls.certificate(id)),
-            replaces: None,
+            replaces: self.replaced_by(order).await?,
             profile: order.profile.clone(),
         };
         let wait = (order_status == OrderStatus::Processing).then_some(POLL);

@@ -6,7 +6,7 @@ use coyote_jose::{Algorithm, SigningKey};
 use coyote_protocol::{ChallengeType, Identifier, Timestamp, Token};
 use coyote_storage::{
     Account, AccountId, Authorization, AuthorizationId, BeginIssuance, BeginValidation, Cause, Challenge,
-    ChallengeId, Creation, Order, OrderId, Serial, ValidationOutcome,
+    ChallengeId, Creation, NewOrder, Order, OrderId, Serial, ValidationOutcome,
 };
 use openssl::{
     ec::{EcGroup, EcKey},
@@ -63,7 +63,7 @@ impl Acme {
             order: order.id,
             csr: request(&key, names).and_then(|csr| csr.to_der()).map_err(failed)?,
             serial: Serial::from_random(self.entropy.bytes()?),
-            lease: Some(self.lease_terms(self.limits.issuance_time, now)?),
+            lease: Some(self.lease_terms(now)?),
         };
         let begun = self.storage.begin_issuance(begin, &cause).await?;
         let lease = begun.lease.ok_or_else(|| failed("the job has another owner"))?;
@@ -125,6 +125,7 @@ impl Acme {
             profile: Some(self.profiles.find(None)?.name.clone()),
             not_before: None,
             not_after: None,
+            replaces: None,
             created: cause.now,
             expires,
             issuance: None,
@@ -132,7 +133,10 @@ impl Acme {
             error: None,
             identifiers: names.to_vec(),
         };
-        Ok(self.storage.create_order(order, &[], cause).await?)
+        Ok(self
+            .storage
+            .create_order(NewOrder { order, reused: Vec::new(), most_open: u32::MAX }, cause)
+            .await?)
     }
 
     async fn vouch_for(&self, order: &Order, cause: &Cause) -> Result<()> {
@@ -142,7 +146,7 @@ impl Acme {
                 account: order.account,
                 authorization: authorization.id,
                 challenge: challenge.id,
-                lease: Some(self.lease_terms(self.limits.validation_time, cause.now)?),
+                lease: Some(self.lease_terms(cause.now)?),
             };
             let begun = self.storage.begin_validation(begin, cause).await?;
             let lease = begun.lease.ok_or_else(|| failed("the job has another owner"))?;

@@ -39,7 +39,7 @@ impl Acme {
     #[instrument(skip_all, fields(order = %order.id))]
     pub(crate) async fn issue(&self, lease: Lease, order: Order) -> Option<Order> {
         let job = lease.job;
-        let settled = match self.certificate_for(&lease, order).await {
+        let settled = match self.while_leased(&lease, self.certificate_for(&lease, order)).await {
             Ok(outcome) => self.settle_issuance(lease, outcome).await,
             Err(failure) => self.retry_issuance(lease, &failure).await,
         };
@@ -98,6 +98,7 @@ impl Acme {
             alternates: issued.alternates.into_iter().map(pem).collect::<Result<_>>()?,
             issued: now,
             revocation: None,
+            replaced_by: None,
         })
     }
 

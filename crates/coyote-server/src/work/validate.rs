@@ -49,8 +49,8 @@ impl Acme {
         account: Account,
     ) -> Option<Authorization> {
         let job = lease.job;
-        let settled = match self.attempt(&lease, &authorization, &account).await {
-            Ok(outcome) => self.settle_validation(lease, outcome).await,
+        let settled = match self.while_leased(&lease, self.attempt(&lease, &authorization, &account)).await {
+            Ok(outcome) => self.settle_validation(lease, &authorization.identifier, outcome).await,
             Err(error) => {
                 // The lease runs out, and somebody tries again.
                 tracing::error!(error = %chain(&error), "a validation could not be begun");
@@ -122,6 +122,7 @@ impl Acme {
     async fn settle_validation(
         &self,
         lease: Lease,
+        identifier: &Identifier,
         result: Result<(), ValidationFailure>,
     ) -> Result<Authorization, StorageError> {
         let now = self.clock.now();
@@ -143,6 +144,9 @@ impl Acme {
                 settled
             }
             Err(failure) => {
+                if let Work::Validate { account, .. } = &lease.work {
+                    self.rate_limiter.failed_validation(account, identifier, now).await?;
+                }
                 let outcome = ValidationOutcome::Invalid(failure.problem().clone());
                 self.storage.finish_validation(lease, outcome, &cause).await
             }

@@ -1,0 +1,201 @@
+//! Rate limits. RFC 8555 section 6.6.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use coyote_protocol::{Identifier, Problem, ProblemType, Timestamp};
+use coyote_storage::{AccountId, Quota, RateLimitStore, StorageError, Taken};
+
+/// How much is allowed in which time. `None`, the default of each, allows all: inside a company a limit is more often in
+/// the way than of use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RateLimits {
+    /// New orders of an account. An order that replaces a certificate (RFC 9773) is not counted.
+    pub orders_per_account: Option<Quota>,
+    /// New accounts from an address; of IPv6, from a network of 64 bits.
+    pub accounts_per_address: Option<Quota>,
+    /// Failed validations of a name for an account. Whoever has used it up gets no new orders for the name.
+    pub failed_validations: Option<Quota>,
+    /// Where the client is told to read about the limits.
+    pub help: Option<String>,
+}
+
+/// Rate limits, and where they are counted.
+#[derive(Clone)]
+pub(crate) struct RateLimiter {
+    store: Arc<dyn RateLimitStore>,
+    limits: RateLimits,
+}
+
+/// A request was refused because its quota is used up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RateLimited {
+    /// What the client is told.
+    pub problem: Problem,
+    /// How long it has to wait.
+    pub retry_after: Duration,
+    /// Where it is told to read about the limits.
+    pub help: Option<String>,
+    /// What it is told about the quota.
+    pub fields: RateLimitFields,
+}
+
+/// The `RateLimit` and `RateLimit-Policy` header fields. draft-ietf-httpapi-ratelimit-headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimitFields {
+    /// `RateLimit-Policy`: what is allowed.
+    pub policy: String,
+    /// `RateLimit`: what is left.
+    pub limit: String,
+}
+
+/// What came of asking for something that is limited.
+pub(crate) type Allowance = Result<Option<RateLimitFields>, Box<RateLimited>>;
+
+impl RateLimiter {
+    pub(crate) fn new(store: Arc<dyn RateLimitStore>, limits: RateLimits) -> Self {
+        Self { store, limits }
+    }
+
+    /// Counts a new order.
+    pub(crate) async fn new_order(
+        &self,
+        account: &AccountId,
+        now: Timestamp,
+    ) -> Result<Allowance, StorageError> {
+        self.take("new-order", self.limits.orders_per_account, account.to_string(), 1, now).await
+    }
+
+    /// Counts a new account.
+    pub(crate) async fn new_account(
+        &self,
+        client: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Result<Allowance, StorageError> {
+        let Some(client) = client else { return Ok(Ok(None)) };
+        self.take("new-account", self.limits.accounts_per_address, network(client), 1, now).await
+    }
+
+    /// Counts a failed validation.
+    pub(crate) async fn failed_validation(
+        &self,
+        account: &AccountId,
+        name: &Identifier,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        self.take("failed-validation", self.limits.failed_validations, format!("{account}:{name}"), 1, now)
+            .await
+            .map(drop)
+    }
+
+    /// Whether validations of a name have failed too often; nothing is counted.
+    pub(crate) async fn may_fail(
+        &self,
+        account: &AccountId,
+        name: &Identifier,
+        now: Timestamp,
+    ) -> Result<Allowance, StorageError> {
+        self.take("failed-validation", self.limits.failed_validations, format!("{account}:{name}"), 0, now)
+            .await
+    }
+
+    async fn take(
+        &self,
+        what: &str,
+        quota: Option<Quota>,
+        whose: String,
+        cost: u32,
+        now: Timestamp,
+    ) -> Result<Allowance, StorageError> {
+        let Some(quota) = quota else { return Ok(Ok(None)) };
+        let taken = self.store.take(&format!("{what}:{whose}"), &quota, cost, now).await?;
+        let fields = fields(what, &quota, &taken);
+        if taken.allowed && (cost > 0 || taken.remaining > 0) {
+            return Ok(Ok(Some(fields)));
+        }
+        // Where nothing was to be taken, the wait is for the next one to come free.
+        let wait = if taken.allowed { taken.reset / quota.amount.max(1) } else { taken.retry_after };
+        let detail = format!("too many of {what}; the limit is {} in {:?}", quota.amount, quota.period);
+        Ok(Err(Box::new(RateLimited {
+            problem: Problem::new(ProblemType::RateLimited, detail),
+            retry_after: wait,
+            help: self.limits.help.clone(),
+            fields,
+        })))
+    }
+}
+
+fn fields(what: &str, quota: &Quota, taken: &Taken) -> RateLimitFields {
+    RateLimitFields {
+        policy: format!("\"{what}\";q={};w={}", quota.amount, quota.period.as_secs()),
+        limit: format!("\"{what}\";r={};t={}", taken.remaining, taken.reset.as_millis().div_ceil(1000)),
+    }
+}
+
+/// An IPv6 host has at least a network of 64 bits to itself, and as many addresses as it likes.
+fn network(client: IpAddr) -> String {
+    match client.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coyote_storage::MemoryStorage;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_000);
+    const ACCOUNT: AccountId = AccountId::from_bytes([1; 16]);
+
+    fn limiter(limits: RateLimits) -> RateLimiter {
+        RateLimiter::new(Arc::new(MemoryStorage::new()), limits)
+    }
+
+    #[tokio::test]
+    async fn without_a_quota_everything_is_allowed_and_nothing_is_said() {
+        let limiter = limiter(RateLimits::default());
+        assert_eq!(limiter.new_order(&ACCOUNT, NOW).await.unwrap(), Ok(None));
+    }
+
+    #[tokio::test]
+    async fn a_used_up_quota_says_when_to_come_back() {
+        let quota = Some(Quota { amount: 1, period: Duration::from_secs(60) });
+        let limiter = limiter(RateLimits { orders_per_account: quota, ..RateLimits::default() });
+
+        let fields = limiter.new_order(&ACCOUNT, NOW).await.unwrap().unwrap().unwrap();
+        assert_eq!(fields.policy, "\"new-order\";q=1;w=60");
+        assert_eq!(fields.limit, "\"new-order\";r=0;t=60");
+        let refused = limiter.new_order(&ACCOUNT, NOW).await.unwrap().unwrap_err();
+        assert_eq!(refused.retry_after, Duration::from_secs(60));
+        assert_eq!(refused.problem.status, 429);
+    }
+
+    #[tokio::test]
+    async fn who_has_failed_too_often_is_refused_before_failing_again() {
+        let quota = Some(Quota { amount: 2, period: Duration::from_secs(60) });
+        let limiter = limiter(RateLimits { failed_validations: quota, ..RateLimits::default() });
+        let name = Identifier::parse("dns", "a.example").unwrap();
+        for _ in 0..2 {
+            assert!(limiter.may_fail(&ACCOUNT, &name, NOW).await.unwrap().is_ok());
+            limiter.failed_validation(&ACCOUNT, &name, NOW).await.unwrap();
+        }
+        let refused = limiter.may_fail(&ACCOUNT, &name, NOW).await.unwrap().unwrap_err();
+        assert_eq!(refused.retry_after, Duration::from_secs(30));
+        let other = Identifier::parse("dns", "b.example").unwrap();
+        assert!(limiter.may_fail(&ACCOUNT, &other, NOW).await.unwrap().is_ok());
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_count_as_one() {
+        assert_eq!(
+            network("2001:db8:1:2::3".parse().unwrap()),
+            network("2001:db8:1:2:ffff::".parse().unwrap())
+        );
+        assert_eq!(network("::ffff:192.0.2.1".parse().unwrap()), "192.0.2.1");
+    }
+}
