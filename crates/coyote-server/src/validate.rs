@@ -1,6 +1,7 @@
 //! Validation: does whoever holds this account control this name?
 //!
-//! A challenge type is one [`ChallengeValidator`]. Built in is [`Http01`]; more are registered with the builder.
+//! A challenge type is one [`ChallengeValidator`]. Built in are [`Http01`] and [`Dns01`]; which are offered
+//! is said to the builder, and so are others.
 //! Whatever a validator asks of strangers goes through [`Network`], the one place that resolves names and opens
 //! sockets, and that refuses addresses that the [`AddressPolicy`] forbids.
 
@@ -11,11 +12,15 @@ use crate::trace::Trace;
 
 mod address_policy;
 pub mod danger;
+mod dns_01;
 mod http_01;
 mod network;
 mod resolver;
+mod tls;
+mod told;
 
 pub use address_policy::{AddressPolicy, Cidr, InvalidCidr, Refusal, Rule};
+pub use dns_01::Dns01;
 pub use http_01::Http01;
 pub use network::{ConnectError, Host, InvalidUserAgent, Network, NetworkLimits, UserAgent};
 pub use resolver::{DnsResolver, FixedResolver, InvalidServers, ResolveError, Resolver};
@@ -84,3 +89,6 @@ pub trait ChallengeValidator: Send + Sync + 'static {
     /// Looks for the answer. The caller bounds the time that it may take.
     async fn validate(&self, attempt: Attempt<'_>) -> Result<(), ValidationFailure>;
 }
+
+#[cfg(test)]
+mod testing;

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use coyote_protocol::{ChallengeType, Identifier, KeyAuthorization, ProblemType};
 use tokio::time::Instant;
 
-use super::{Attempt, ChallengeValidator, ConnectError, Host, Network, ResolveError, ValidationFailure};
+use super::told::{in_words, no_connection};
+use super::{Attempt, ChallengeValidator, Host, Network, ValidationFailure};
 use crate::trace::{Excerpt, Trace, TraceEvent};
 
 mod exchange;
@@ -82,8 +83,10 @@ fn redirect(hop: &Hop, answer: &Answer, network: &Network, trace: &Trace) -> Res
 }
 
 async fn ask(hop: &Hop, network: &Network, trace: &Trace) -> Result<Answer, ValidationFailure> {
-    let stream =
-        network.connect(hop.host(), hop.port(), trace).await.map_err(|error| no_connection(hop, &error))?;
+    let stream = network
+        .connect(hop.host(), hop.port(), trace)
+        .await
+        .map_err(|error| no_connection(hop.host(), &hop.provenance(), hop.port(), &error))?;
     exchange(hop, stream, network.limits(), trace).await.map_err(|error| no_answer(hop, error))
 }
 
@@ -133,62 +136,8 @@ fn too_late(hop: &Hop, deadline: Duration) -> ValidationFailure {
     ValidationFailure::transient(ProblemType::Connection, detail)
 }
 
-fn in_words(duration: Duration) -> String {
-    match duration.as_secs() {
-        0 => format!("{} milliseconds", duration.as_millis()),
-        seconds => format!("{seconds} seconds"),
-    }
-}
-
 fn bad_redirect(hop: &Hop, error: InvalidRedirect) -> ValidationFailure {
     ValidationFailure::definitive(ProblemType::Connection, format!("{hop} redirects {error}"))
-}
-
-fn no_connection(hop: &Hop, error: &ConnectError) -> ValidationFailure {
-    let (host, port) = (hop.host(), hop.port());
-    let from = hop.provenance();
-    match error {
-        ConnectError::Resolve(error) => no_address(hop, error),
-        ConnectError::NotAllowed(_) => ValidationFailure::definitive(
-            ProblemType::Connection,
-            format!("the address of {host}{from} is not allowed"),
-        ),
-        ConnectError::TimedOut => ValidationFailure::transient(
-            ProblemType::Connection,
-            format!("{host}{from} did not accept a connection to port {port} in time"),
-        ),
-        ConnectError::Failed(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-            ValidationFailure::transient(
-                ProblemType::Connection,
-                format!("{host}{from} refused the connection to port {port}"),
-            )
-        }
-        ConnectError::Failed(_) => ValidationFailure::transient(
-            ProblemType::Connection,
-            format!("{host}{from} could not be reached at port {port}"),
-        ),
-    }
-}
-
-fn no_address(hop: &Hop, error: &ResolveError) -> ValidationFailure {
-    let (host, from) = (hop.host(), hop.provenance());
-    let definitive = |detail| ValidationFailure::definitive(ProblemType::Dns, detail);
-    let transient = |detail| ValidationFailure::transient(ProblemType::Dns, detail);
-    match error {
-        ResolveError::NoSuchName => {
-            definitive(format!("DNS says that {host}{from} does not exist (NXDOMAIN)"))
-        }
-        ResolveError::NoRecords => {
-            definitive(format!("DNS has neither an A nor an AAAA record for {host}{from}"))
-        }
-        ResolveError::Server(code) => {
-            transient(format!("DNS answered {code} when asked for the address of {host}{from}"))
-        }
-        ResolveError::TimedOut => {
-            transient(format!("DNS did not answer in time when asked for the address of {host}{from}"))
-        }
-        ResolveError::Failed(_) => transient(format!("the address of {host}{from} could not be looked up")),
-    }
 }
 
 fn no_answer(hop: &Hop, error: ExchangeError) -> ValidationFailure {

@@ -1,6 +1,8 @@
 //! Asking DNS.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -10,9 +12,12 @@ use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, R
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{RData, Record, RecordType};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
 use crate::trace::{DnsRecord, Excerpt, Trace, TraceEvent, millis};
+
+/// How many aliases may lead from a name to its records.
+const MAX_ALIASES: usize = 8;
 
 /// Why DNS did not say what was asked of it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -27,6 +32,9 @@ pub enum ResolveError {
     /// A server answered, with an error: SERVFAIL, REFUSED and the like.
     #[error("the name server answered {0}")]
     Server(String),
+    /// The name is an alias of an alias, and so on: in a circle, or too often.
+    #[error("the name is an alias of too many others")]
+    TooManyAliases,
     /// No answer came in time.
     #[error("no name server answered in time")]
     TimedOut,
@@ -45,6 +53,14 @@ pub trait Resolver: Send + Sync + 'static {
     /// [`ResolveError::NoRecords`] if the name exists and has no addresses; else what went wrong. Addresses of one
     /// family are enough: then it does not matter what went wrong with the other.
     async fn addresses(&self, name: &DnsName, trace: &Trace) -> Result<Vec<IpAddr>, ResolveError>;
+
+    /// The TXT records of a name, which need not be a host's: `_acme-challenge.example.org`, without a dot at the
+    /// end. At least one; the strings of each are joined, and may be any bytes. Aliases are followed.
+    ///
+    /// # Errors
+    ///
+    /// [`ResolveError::NoRecords`] if the name exists and has none; else what went wrong.
+    async fn texts(&self, name: &str, trace: &Trace) -> Result<Vec<Vec<u8>>, ResolveError>;
 }
 
 /// Asks name servers.
@@ -106,10 +122,27 @@ impl DnsResolver {
         Ok(Self { resolver, servers: Excerpt::new(servers), timeout: Self::DEFAULT_TIMEOUT })
     }
 
-    /// Asks for the records of one type. Aliases have been followed; they are among the records.
+    /// Asks for the records of one type. Aliases have been followed.
     async fn lookup(
         &self,
-        name: &DnsName,
+        name: &str,
+        record_type: RecordType,
+        trace: &Trace,
+    ) -> Result<Vec<RData>, ResolveError> {
+        let answers = self.ask(name, record_type, trace).await?;
+        let owner =
+            Name::from_ascii(format!("{name}.")).map_err(|error| ResolveError::Failed(error.into()))?;
+        let records = at_the_end_of_aliases(answers, owner, record_type);
+        if let Err(error) = &records {
+            trace.record(TraceEvent::note(format!("the answer is of no use: {error}")));
+        }
+        records
+    }
+
+    /// Asks, and tells the trace.
+    async fn ask(
+        &self,
+        name: &str,
         record_type: RecordType,
         trace: &Trace,
     ) -> Result<Vec<Record>, ResolveError> {
@@ -143,8 +176,10 @@ impl DnsResolver {
 #[async_trait]
 impl Resolver for DnsResolver {
     async fn addresses(&self, name: &DnsName, trace: &Trace) -> Result<Vec<IpAddr>, ResolveError> {
-        let (v6, v4) =
-            tokio::join!(self.lookup(name, RecordType::AAAA, trace), self.lookup(name, RecordType::A, trace));
+        let (v6, v4) = tokio::join!(
+            self.lookup(name.as_str(), RecordType::AAAA, trace),
+            self.lookup(name.as_str(), RecordType::A, trace)
+        );
         let addresses: Vec<IpAddr> = [&v6, &v4].into_iter().flatten().flatten().filter_map(address).collect();
         if !addresses.is_empty() {
             return Ok(addresses);
@@ -158,6 +193,39 @@ impl Resolver for DnsResolver {
             }
             (Ok(_) | Err(ResolveError::NoRecords), Err(error)) | (Err(error), _) => Err(error),
         }
+    }
+
+    async fn texts(&self, name: &str, trace: &Trace) -> Result<Vec<Vec<u8>>, ResolveError> {
+        let records = self.lookup(name, RecordType::TXT, trace).await?;
+        Ok(records.iter().filter_map(text).collect())
+    }
+}
+
+/// The data of the records of this type at the end of the aliases that begin at `owner`; at least one. What else a
+/// server saw fit to send is not about the name that was asked for.
+fn at_the_end_of_aliases(
+    answers: Vec<Record>,
+    mut owner: Name,
+    record_type: RecordType,
+) -> Result<Vec<RData>, ResolveError> {
+    let mut aliases = 0;
+    while let Some(target) = answers.iter().find_map(|record| alias(record, &owner)) {
+        owner = target.clone();
+        aliases += 1;
+        if aliases > MAX_ALIASES {
+            return Err(ResolveError::TooManyAliases);
+        }
+    }
+    let is_wanted = |record: &Record| record.name == owner && record.record_type() == record_type;
+    let records: Vec<_> = answers.into_iter().filter(is_wanted).map(|record| record.data).collect();
+    if records.is_empty() { Err(ResolveError::NoRecords) } else { Ok(records) }
+}
+
+/// What `owner` is an alias of, if this record says so.
+fn alias<'a>(record: &'a Record, owner: &Name) -> Option<&'a Name> {
+    match &record.data {
+        RData::CNAME(target) if record.name == *owner => Some(&target.0),
+        _ => None,
     }
 }
 
@@ -176,13 +244,23 @@ fn options() -> ResolverOpts {
     options.use_hosts_file = ResolveHosts::Never;
     options.timeout = Duration::from_secs(2);
     options.attempts = 1;
+    // Whoever forges an answer must guess the case of each letter, too. A server that does not keep it is asked
+    // again over TCP.
+    options.case_randomization = true;
     options
 }
 
-fn address(record: &Record) -> Option<IpAddr> {
-    match &record.data {
+fn address(data: &RData) -> Option<IpAddr> {
+    match data {
         RData::A(address) => Some(IpAddr::V4(address.0)),
         RData::AAAA(address) => Some(IpAddr::V6(address.0)),
+        _ => None,
+    }
+}
+
+fn text(data: &RData) -> Option<Vec<u8>> {
+    match data {
+        RData::TXT(text) => Some(text.txt_data.concat()),
         _ => None,
     }
 }
@@ -230,15 +308,29 @@ fn mnemonic(code: ResponseCode) -> String {
 }
 
 /// Says of every name that it has the same addresses: for trying things out on one machine.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FixedResolver {
     addresses: Vec<IpAddr>,
+    rest: Option<Arc<dyn Resolver>>,
 }
 
 impl FixedResolver {
-    /// Gives these addresses to every name.
+    /// Gives these addresses to every name, and no name anything else.
     pub fn new(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
-        Self { addresses: addresses.into_iter().collect() }
+        Self { addresses: addresses.into_iter().collect(), rest: None }
+    }
+
+    /// Asks this resolver for everything but addresses.
+    #[must_use]
+    pub fn with_rest(self, resolver: Arc<dyn Resolver>) -> Self {
+        Self { rest: Some(resolver), ..self }
+    }
+}
+
+impl fmt::Debug for FixedResolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { addresses, rest: _ } = self;
+        f.debug_struct("FixedResolver").field("addresses", addresses).finish_non_exhaustive()
     }
 }
 
@@ -246,14 +338,24 @@ impl FixedResolver {
 impl Resolver for FixedResolver {
     async fn addresses(&self, name: &DnsName, trace: &Trace) -> Result<Vec<IpAddr>, ResolveError> {
         let records = self.addresses.iter();
-        trace.record(TraceEvent::DnsAnswer {
-            name: Excerpt::new(name),
-            record_type: Excerpt::new("address (fixed)"),
-            records: records.map(|a| DnsRecord { data: Excerpt::new(a.to_string()), ttl: None }).collect(),
-            took_ms: 0,
-        });
+        let records = records.map(|a| DnsRecord { data: Excerpt::new(a.to_string()), ttl: None }).collect();
+        trace.record(fixed(name.as_str(), "address", records));
         if self.addresses.is_empty() { Err(ResolveError::NoRecords) } else { Ok(self.addresses.clone()) }
     }
+
+    async fn texts(&self, name: &str, trace: &Trace) -> Result<Vec<Vec<u8>>, ResolveError> {
+        if let Some(rest) = &self.rest {
+            return rest.texts(name, trace).await;
+        }
+        trace.record(fixed(name, "TXT", Vec::new()));
+        Err(ResolveError::NoRecords)
+    }
+}
+
+/// An answer that nobody was asked for.
+fn fixed(name: &str, record_type: &str, records: Vec<DnsRecord>) -> TraceEvent {
+    let record_type = Excerpt::new(format!("{record_type} (fixed)"));
+    TraceEvent::DnsAnswer { name: Excerpt::new(name), record_type, records, took_ms: 0 }
 }
 
 #[cfg(test)]

@@ -9,14 +9,13 @@ use hyper::body::{Body, Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::{Request, Response, header};
 use hyper_util::rt::TokioIo;
-use openssl::error::ErrorStack;
-use openssl::ssl::{Ssl, SslContext, SslMethod, SslVerifyMode, SslVersion};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
 use super::hop::Hop;
 use crate::trace::{Excerpt, Trace, TraceEvent, millis};
+use crate::validate::tls::{Hello, handshake};
 use crate::validate::{Host, NetworkLimits};
 
 /// hyper refuses to work with a smaller buffer.
@@ -52,14 +51,14 @@ pub(super) async fn exchange(
     trace: &Trace,
 ) -> Result<Answer, ExchangeError> {
     if hop.is_https() {
-        let stream = handshake(hop.host(), stream, trace).await?;
+        let stream = secure(hop.host(), stream, trace).await?;
         converse(hop, stream, limits, trace).await
     } else {
         converse(hop, stream, limits, trace).await
     }
 }
 
-async fn handshake(
+async fn secure(
     host: &Host,
     stream: TcpStream,
     trace: &Trace,
@@ -68,36 +67,8 @@ async fn handshake(
         Host::Name(name) => Some(name.as_str()),
         Host::Address(_) => None,
     };
-    trace.record(TraceEvent::TlsStart { server_name: server_name.map(Excerpt::new) });
-    let started = Instant::now();
-    let outcome = connect(server_name, stream).await;
-    let took_ms = millis(started.elapsed());
-    trace.record(match &outcome {
-        Ok(stream) => TraceEvent::TlsDone { version: Excerpt::new(stream.ssl().version_str()), took_ms },
-        Err(error) => TraceEvent::TlsFailed { reason: Excerpt::new(error.to_string()), took_ms },
-    });
-    outcome.map_err(|_| ExchangeError::Tls)
-}
-
-async fn connect(
-    server_name: Option<&str>,
-    stream: TcpStream,
-) -> Result<SslStream<TcpStream>, openssl::ssl::Error> {
-    let mut stream = SslStream::new(client(server_name)?, stream)?;
-    std::pin::Pin::new(&mut stream).connect().await?;
-    Ok(stream)
-}
-
-/// A TLS client that takes any certificate.
-fn client(server_name: Option<&str>) -> Result<Ssl, ErrorStack> {
-    let mut context = SslContext::builder(SslMethod::tls_client())?;
-    context.set_verify(SslVerifyMode::NONE);
-    context.set_min_proto_version(Some(SslVersion::TLS1_2))?;
-    let mut ssl = Ssl::new(&context.build())?;
-    if let Some(name) = server_name {
-        ssl.set_hostname(name)?;
-    }
-    Ok(ssl)
+    let hello = Hello { server_name, protocol: None };
+    handshake(hello, stream, trace).await.map_err(|_| ExchangeError::Tls)
 }
 
 async fn converse<S>(
