@@ -202,7 +202,8 @@ impl AcmeBuilder {
         Self { rate_limits: Some((store, limits)), ..self }
     }
 
-    /// When the terms of service last changed: accounts that agreed before that have to agree again. RFC 8555 7.3.3.
+    /// When the terms of service last changed: accounts that agreed before that have to agree again, from then on. RFC 8555
+    /// 7.3.3.
     pub fn with_terms_changed(self, at: Timestamp) -> Self {
         Self { terms_changed: Some(at), ..self }
     }

@@ -1,7 +1,7 @@
 //! Accounts. RFC 8555 sections 7.1.2 and 7.3.
 
 use coyote_jose::VerifyingKey;
-use coyote_protocol::{self as wire, AccountStatus, NewAccount, Problem, ProblemType};
+use coyote_protocol::{self as wire, AccountStatus, NewAccount, Problem, ProblemType, Timestamp};
 use coyote_storage::{Account, AccountChange, AccountId, Creation, OrderId, StorageError};
 use tracing::instrument;
 
@@ -144,8 +144,9 @@ impl Acme {
     }
 
     /// Whether the account's holder agreed to the terms of service as they are. RFC 8555 section 7.3.3.
-    pub(super) fn require_terms(&self, account: &Account) -> Result<()> {
-        let Some(changed) = self.terms_changed else { return Ok(()) };
+    pub(super) fn require_terms(&self, account: &Account, now: Timestamp) -> Result<()> {
+        // What is to change later cannot be agreed to now.
+        let Some(changed) = self.terms_changed.filter(|changed| *changed <= now) else { return Ok(()) };
         match account.terms_of_service_agreed {
             Some(agreed) if agreed >= changed => Ok(()),
             _ => self.require_no_terms(),

@@ -23,7 +23,7 @@ impl Acme {
         let request = self.authenticate(request).await?;
         let wanted: wire::NewAuthorization = request.payload()?;
         let (account, now) = (&request.account, request.now());
-        self.require_terms(account)?;
+        self.require_terms(account, now)?;
         let grant = self.grant_of(account).await?;
         let identifier = self.accept_identifier(account, grant.as_ref(), &wanted.identifier).await?;
         if identifier.is_wildcard() {

@@ -8,6 +8,7 @@ use coyote_storage::{
 
 use crate::{
     acme::Acme,
+    entropy::{Entropy, NoEntropy},
     error::{Error, Result},
     url::path,
 };
@@ -25,8 +26,46 @@ pub struct ExternalAccountGrant {
     pub domains: Vec<DnsName>,
 }
 
+impl ExternalAccountGrant {
+    /// Makes a key with this grant. Its secret has 32 bytes, its `kid` 16, all random. It opens accounts once it is stored:
+    /// by [`Acme::create_external_account_key`], or by a program beside the server.
+    ///
+    /// # Errors
+    ///
+    /// [`NoEntropy`].
+    pub fn mint(
+        self,
+        directory: DirectoryId,
+        now: Timestamp,
+        entropy: &dyn Entropy,
+    ) -> Result<ExternalAccountKey, NoEntropy> {
+        Ok(ExternalAccountKey {
+            kid: base64url::encode(typeable(entropy.bytes::<16>()?)),
+            directory,
+            secret: typeable(entropy.bytes::<32>()?).to_vec(),
+            comment: self.comment,
+            created: now,
+            expires: self.expires,
+            most_accounts: self.most_accounts,
+            accounts: 0,
+            domains: self.domains,
+            revoked: None,
+        })
+    }
+}
+
+/// The same, unless its text in base64url starts with `-`: some clients would take it for an option.
+fn typeable<const N: usize>(mut bytes: [u8; N]) -> [u8; N] {
+    const DASH: u8 = 62;
+    match bytes.first_mut() {
+        Some(first) if *first >> 2 == DASH => *first ^= 0x80,
+        _ => {}
+    }
+    bytes
+}
+
 impl Acme {
-    /// Makes a key that opens accounts, and stores it. Its secret has 256 bits, its `kid` 128, both random.
+    /// Makes a key that opens accounts, and stores it. See [`ExternalAccountGrant::mint`].
     ///
     /// # Errors
     ///
@@ -37,18 +76,7 @@ impl Acme {
         operator: &str,
     ) -> Result<ExternalAccountKey> {
         let cause = self.operator_cause(operator)?;
-        let key = ExternalAccountKey {
-            kid: base64url::encode(self.entropy.bytes::<16>()?),
-            directory: self.directory.clone(),
-            secret: self.entropy.bytes::<32>()?.to_vec(),
-            comment: grant.comment,
-            created: cause.now,
-            expires: grant.expires,
-            most_accounts: grant.most_accounts,
-            accounts: 0,
-            domains: grant.domains,
-            revoked: None,
-        };
+        let key = grant.mint(self.directory.clone(), cause.now, &*self.entropy)?;
         self.storage.create_external_account_key(key.clone(), &cause).await?;
         Ok(key)
     }
@@ -150,4 +178,31 @@ pub(super) fn check_grant(
     }
     let detail = format!("the external account of this account was not granted {identifier}");
     Err(Problem::new(ProblemType::RejectedIdentifier, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Constant(u8);
+
+    impl Entropy for Constant {
+        fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
+            bytes.fill(self.0);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_minted_key_can_be_pasted_after_an_option() {
+        for byte in 0..=u8::MAX {
+            let now = Timestamp::from_seconds(0);
+            let grant = ExternalAccountGrant::default();
+            let key = grant.mint(DirectoryId::default(), now, &Constant(byte)).unwrap();
+            assert_eq!((key.kid.len(), key.secret.len()), (22, 32));
+            for text in [&key.kid, &base64url::encode(&key.secret)] {
+                assert!(!text.starts_with('-'), "{text}");
+            }
+        }
+    }
 }

@@ -40,7 +40,7 @@ impl Acme {
         let wanted: wire::NewOrder = request.payload()?;
         let now = request.now();
         let account = &request.account;
-        self.require_terms(account)?;
+        self.require_terms(account, now)?;
         let identifiers = self.accept_identifiers(account, &wanted.identifiers, now).await?;
         let profile = self.profiles.find(wanted.profile.as_deref())?;
         let replaces = match &wanted.replaces {
