@@ -123,3 +123,49 @@ pub trait CertificateStore: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<(Serial, Revocation)>>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{NOW, certificate, order};
+
+    fn by(number: u8) -> Order {
+        Order { id: OrderId::from_bytes([number; 16]), ..order(&["a.test"]) }
+    }
+
+    #[test]
+    fn a_certificate_is_replaced_by_one_order_unless_that_came_to_nothing() {
+        let mut certificate = certificate();
+        assert_eq!(certificate.replace(&by(8), None), Ok(()));
+        for status in [OrderStatus::Pending, OrderStatus::Ready, OrderStatus::Processing, OrderStatus::Valid]
+        {
+            assert_eq!(certificate.replace(&by(9), Some(status)), Err(Conflict::AlreadyReplaced), "{status}");
+            assert_eq!(certificate.replaced_by, Some(by(8).id));
+        }
+        assert_eq!(certificate.replace(&by(9), Some(OrderStatus::Invalid)), Ok(()));
+        assert_eq!(certificate.replaced_by, Some(by(9).id));
+        assert_eq!(certificate.replace(&by(10), None), Ok(()), "what it was is not known any more");
+        assert_eq!(certificate.replaced_by, Some(by(10).id));
+    }
+
+    /// Also where there is room.
+    #[test]
+    fn a_certificate_is_replaced_by_an_order_of_its_account_only() {
+        let mut certificate = certificate();
+        let foreign = Order { account: AccountId::from_bytes([9; 16]), ..by(8) };
+        for before in [None, Some(OrderStatus::Invalid), Some(OrderStatus::Valid)] {
+            assert_eq!(certificate.replace(&foreign, before), Err(Conflict::NothingToReplace));
+        }
+        assert_eq!(certificate.replaced_by, None);
+    }
+
+    #[test]
+    fn a_certificate_is_revoked_once() {
+        let mut certificate = certificate();
+        let event = certificate.revoke(RevocationReason::Superseded, NOW).unwrap();
+        assert_eq!(event.subject(), certificate.id.to_string());
+        let revoked = certificate.clone();
+        assert_eq!(certificate.revoke(RevocationReason::KeyCompromise, NOW), Err(Conflict::AlreadyRevoked));
+        assert_eq!(certificate, revoked);
+    }
+}

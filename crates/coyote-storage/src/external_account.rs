@@ -69,14 +69,19 @@ impl ExternalAccountKey {
     }
 }
 
-/// The secret is not shown.
+/// All but the secret.
 impl std::fmt::Debug for ExternalAccountKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ExternalAccountKey")
             .field("kid", &self.kid)
             .field("directory", &self.directory)
             .field("comment", &self.comment)
+            .field("created", &self.created)
+            .field("expires", &self.expires)
+            .field("most_accounts", &self.most_accounts)
             .field("accounts", &self.accounts)
+            .field("domains", &self.domains)
+            .field("revoked", &self.revoked)
             .finish_non_exhaustive()
     }
 }

@@ -243,6 +243,21 @@ mod tests {
     }
 
     #[test]
+    fn a_renewal_moves_the_end_of_a_lease_and_nothing_else() {
+        let born = job(Some(terms(NOW + MINUTE)));
+        let lease = born.born_lease().unwrap();
+        let mut renewed = born.clone();
+        renewed.renew(NOW + MINUTE * 3);
+        assert_eq!(renewed, Job { lease: Some(terms(NOW + MINUTE * 3)), ..born });
+        assert!(renewed.is_held_by(&lease, NOW + MINUTE * 2), "what the holder has is as good as ever");
+        assert_eq!(renewed.claimable_from(), NOW + MINUTE * 3);
+
+        let mut free = job(None);
+        free.renew(NOW + MINUTE);
+        assert_eq!(free, job(None), "there is no lease to renew");
+    }
+
+    #[test]
     fn a_job_that_nobody_has_begun_has_no_lease_and_no_attempts() {
         let job = job(None);
         assert_eq!((job.born_lease(), job.attempts), (None, 0));

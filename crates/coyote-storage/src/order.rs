@@ -358,6 +358,26 @@ mod tests {
     }
 
     #[test]
+    fn an_order_is_open_until_it_is_issued_refused_or_expired() {
+        let mut failed = order(&["a.test"]);
+        fail(&mut failed.authorizations[0]);
+        let processing = Order { issuance: Some(issuance()), ..ready_order(&["a.test"]) };
+        let issued = Order { certificate: Some(certificate().id), ..processing.clone() };
+        let refused = Order { error: Some(problem("no")), ..processing.clone() };
+        for (order, open) in [
+            (order(&["a.test"]), true),
+            (ready_order(&["a.test"]), true),
+            (failed, true),
+            (processing, true),
+            (issued, false),
+            (refused, false),
+        ] {
+            assert_eq!(order.is_open(NOW), open, "{order:?}");
+            assert!(!order.is_open(EXPIRES), "{order:?}");
+        }
+    }
+
+    #[test]
     fn an_order_that_lacks_an_authorization_is_not_ready() {
         let mut order = ready_order(&["a.test", "b.test"]);
         order.authorizations.pop();

@@ -55,8 +55,9 @@ CREATE TABLE orders (
 ) STRICT;
 -- An account's list of orders, the newest first. RFC 8555 7.1.2.1.
 CREATE INDEX orders_of_account ON orders (account_id, created DESC, id);
--- How many of an account are open is counted from this index alone.
-CREATE INDEX orders_open ON orders (account_id, expires) WHERE certificate_id IS NULL AND error IS NULL;
+-- How many of an account are open is counted from this index alone: that is why it has the columns that are NULL.
+CREATE INDEX orders_open ON orders (account_id, expires, certificate_id, error)
+    WHERE certificate_id IS NULL AND error IS NULL;
 -- What a sweep looks for: those in processing, and those that came to nothing.
 CREATE INDEX orders_under_way ON orders (began) WHERE began IS NOT NULL AND certificate_id IS NULL AND error IS NULL;
 CREATE INDEX orders_unissued ON orders (expires) WHERE certificate_id IS NULL;
@@ -83,8 +84,9 @@ CREATE INDEX authorizations_held ON authorizations (account_id, identifier, expi
 -- What a sweep looks for.
 CREATE INDEX authorizations_under_way ON authorizations (expires, id) WHERE owed;
 CREATE INDEX authorizations_orphaned ON authorizations (expires) WHERE orphaned;
--- How many of an account are pending and in no order is counted from this index alone.
-CREATE INDEX authorizations_alone ON authorizations (account_id, expires) WHERE orphaned AND pending;
+-- How many of an account are pending and in no order is counted from this index alone, likewise.
+CREATE INDEX authorizations_alone ON authorizations (account_id, expires, orphaned, pending)
+    WHERE orphaned AND pending;
 
 -- Which authorizations an order needs. An authorization may serve many orders.
 CREATE TABLE order_authorizations (

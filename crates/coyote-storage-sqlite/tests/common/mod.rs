@@ -8,8 +8,8 @@ use coyote_jose::{Jwk, base64url};
 use coyote_protocol::{ChallengeType, Identifier, Timestamp, Token};
 use coyote_storage::{
     Account, AccountId, Actor, Authorization, AuthorizationId, BeginIssuance, BeginValidation, Cause,
-    Certificate, CertificateId, Challenge, ChallengeId, DirectoryId, IssuanceOutcome, Lease, LeaseTerms,
-    LeaseToken, NewOrder, Order, OrderId, RequestId, Serial, Storage, ValidationOutcome,
+    Certificate, CertificateId, Challenge, ChallengeId, DirectoryId, ExternalAccountKey, IssuanceOutcome,
+    Lease, LeaseTerms, LeaseToken, NewOrder, Order, OrderId, RequestId, Serial, Storage, ValidationOutcome,
 };
 use tempfile::TempDir;
 
@@ -59,6 +59,21 @@ pub(crate) fn account(seed: u64) -> Account {
         external_account: None,
         created: NOW,
         deactivated: None,
+        revoked: None,
+    }
+}
+
+pub(crate) fn external_account_key(kid: &str) -> ExternalAccountKey {
+    ExternalAccountKey {
+        kid: kid.to_owned(),
+        directory: DirectoryId::default(),
+        secret: vec![7; 32],
+        comment: "web team".into(),
+        created: NOW,
+        expires: None,
+        most_accounts: Some(10),
+        accounts: 0,
+        domains: Vec::new(),
         revoked: None,
     }
 }

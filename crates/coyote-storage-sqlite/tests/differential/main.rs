@@ -35,7 +35,7 @@ proptest! {
         runtime.block_on(async {
             let mut world = World::new();
             for seed in 0..OWNERS {
-                world.take_step(Step::CreateAccount { id: seed, key: seed, directory: 0 }).await?;
+                world.take_step(Step::CreateAccount { id: seed, key: seed, directory: 0, kid: None }).await?;
             }
             for step in steps {
                 world.take_step(step).await?;

@@ -1,12 +1,12 @@
 //! The ids and records that small numbers stand for.
 
-use coyote_protocol::{Identifier, Problem, ProblemType, Timestamp};
+use coyote_protocol::{DnsName, Identifier, Problem, ProblemType, Timestamp};
 use coyote_storage::{
-    AccountId, AuthorizationId, BeginIssuance, CertificateId, ChallengeId, DirectoryId, IssuanceOutcome,
-    Lease, LeaseTerms, OrderId, Work,
+    AccountId, Authorization, AuthorizationId, BeginIssuance, CertificateId, ChallengeId, DirectoryId,
+    ExternalAccount, ExternalAccountKey, IssuanceOutcome, Lease, LeaseTerms, OrderId, Work,
 };
 
-use crate::common::{DAY, bits, certificate, dns, order, serial};
+use crate::common::{DAY, NOW, authorization, bits, certificate, dns, order, serial};
 
 pub(crate) const ACCOUNTS: u64 = 3;
 /// Of the accounts, those that there are from the beginning.
@@ -14,6 +14,7 @@ pub(crate) const OWNERS: u64 = 2;
 pub(crate) const ORDERS: u64 = 5;
 pub(crate) const SERIALS: u64 = 6;
 pub(crate) const CERTIFICATES: u64 = 4;
+pub(crate) const KIDS: u64 = 3;
 pub(crate) const NAMES: [&str; 3] = ["a.test", "*.a.test", "b.test"];
 
 /// Whose an order is, unless it is said to be another's.
@@ -33,12 +34,16 @@ pub(crate) fn order_id(seed: u64) -> OrderId {
     OrderId::from_bytes(bits(seed))
 }
 
+fn authorization_seed(order: u64, name: u64) -> u64 {
+    1000 * (order + 1) + 10 * name
+}
+
 pub(crate) fn authorization_id(order: u64, name: u64) -> AuthorizationId {
-    AuthorizationId::from_bytes(bits(1000 * (order + 1) + 10 * name))
+    AuthorizationId::from_bytes(bits(authorization_seed(order, name)))
 }
 
 pub(crate) fn challenge_id(order: u64, name: u64, challenge: u64) -> ChallengeId {
-    ChallengeId::from_bytes(bits(1000 * (order + 1) + 10 * name + challenge))
+    ChallengeId::from_bytes(bits(authorization_seed(order, name) + challenge))
 }
 
 pub(crate) fn certificate_id(seed: u64) -> CertificateId {
@@ -58,6 +63,44 @@ pub(crate) fn new_order(id: u64, account: u64, names: &[usize], now: Timestamp) 
         authorization.expires = now + 7 * DAY;
     }
     new
+}
+
+/// A key that can be used for so many accounts, and so many days.
+pub(crate) fn external_account_key(
+    kid: u64,
+    directory: u64,
+    most_accounts: Option<u32>,
+    expires: Option<Timestamp>,
+) -> ExternalAccountKey {
+    ExternalAccountKey {
+        kid: kid.to_string(),
+        directory: directory_id(directory),
+        secret: bits::<32>(10 * directory + kid).to_vec(),
+        comment: format!("team {kid}"),
+        created: NOW,
+        expires,
+        most_accounts,
+        accounts: 0,
+        domains: vec![DnsName::parse("a.test").unwrap()],
+        revoked: None,
+    }
+}
+
+pub(crate) fn external_account(kid: u64) -> ExternalAccount {
+    ExternalAccount { kid: kid.to_string(), binding: serde_json::json!({ "signature": "AA" }) }
+}
+
+/// The id that an order of this number would give to this authorization.
+pub(crate) fn new_authorization(
+    order: u64,
+    name: u64,
+    account: u64,
+    identifier: usize,
+    now: Timestamp,
+) -> Authorization {
+    let seed = authorization_seed(order, name);
+    let new = authorization(seed, account_id(account), &dns(NAMES[identifier]));
+    Authorization { created: now, expires: now + 7 * DAY, ..new }
 }
 
 pub(crate) fn begin_issuance(

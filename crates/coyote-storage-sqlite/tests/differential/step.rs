@@ -2,7 +2,7 @@
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 
-use crate::seed::{ACCOUNTS, CERTIFICATES, NAMES, ORDERS, OWNERS, SERIALS, owner};
+use crate::seed::{ACCOUNTS, CERTIFICATES, KIDS, NAMES, ORDERS, OWNERS, SERIALS, owner};
 
 /// One step. Numbers are seeds of ids.
 #[derive(Clone, Debug)]
@@ -14,6 +14,7 @@ pub(crate) enum Step {
         id: u64,
         key: u64,
         directory: u64,
+        kid: Option<u64>,
     },
     Account {
         id: u64,
@@ -34,11 +35,32 @@ pub(crate) enum Step {
         old: u64,
         new: u64,
     },
+    CreateKey {
+        kid: u64,
+        directory: u64,
+        most_accounts: Option<u32>,
+        days: Option<u32>,
+    },
+    Key {
+        kid: u64,
+        directory: u64,
+    },
+    Keys {
+        directory: u64,
+        after: Option<u64>,
+        limit: u32,
+    },
+    RevokeKey {
+        kid: u64,
+        directory: u64,
+    },
     CreateOrder {
         id: u64,
         account: u64,
         names: Vec<usize>,
         reused: Vec<(u64, u64)>,
+        replaces: Option<u64>,
+        most_open: u32,
     },
     Order {
         id: u64,
@@ -53,6 +75,13 @@ pub(crate) enum Step {
         order: u64,
         name: u64,
         account: u64,
+    },
+    CreateAuthorization {
+        order: u64,
+        name: u64,
+        account: u64,
+        identifier: usize,
+        most_pending: u32,
     },
     Reusable {
         account: u64,
@@ -117,6 +146,10 @@ pub(crate) enum Step {
         limit: u32,
         minutes: u32,
     },
+    Renew {
+        lease: Index,
+        minutes: u32,
+    },
     Release {
         lease: Index,
         minutes: u32,
@@ -143,6 +176,7 @@ pub(crate) enum Step {
         order: u64,
         account: u64,
         serial: u64,
+        replaces: Option<u64>,
         commits: u32,
     },
 }
@@ -159,8 +193,13 @@ pub(crate) fn steps() -> impl Strategy<Value = Step> {
     let names = || vec(0..NAMES.len(), 1..3);
     let lease = || prop::option::weighted(0.8, 0..20u32);
     let index = any::<Index>;
+    let kid = || prop::option::weighted(0.4, 0..KIDS);
+    let replaces = || prop::option::weighted(0.3, 0..CERTIFICATES);
+    let room = || prop_oneof![1 => 0..4u32, 1 => Just(100)];
     let accounts = prop_oneof![
-        3 => (id(), 0..4u64, 0..2u64).prop_map(|(id, key, directory)| CreateAccount { id, key, directory }),
+        3 => (id(), 0..4u64, 0..2u64, kid()).prop_map(
+            |(id, key, directory, kid)| CreateAccount { id, key, directory, kid }
+        ),
         1 => (id(), 0..2u64).prop_map(|(id, directory)| Account { id, directory }),
         1 => (0..4u64, 0..2u64).prop_map(|(key, directory)| AccountByKey { key, directory }),
         1 => (id(), any::<bool>(), any::<bool>(), prop::bool::weighted(0.05)).prop_map(
@@ -168,9 +207,21 @@ pub(crate) fn steps() -> impl Strategy<Value = Step> {
         ),
         1 => (id(), 0..4u64, 0..4u64).prop_map(|(id, old, new)| ChangeKey { id, old, new }),
     ];
+    let keys = prop_oneof![
+        3 => (0..KIDS, 0..2u64, prop::option::of(0..3u32), prop::option::of(0..10u32)).prop_map(
+            |(kid, directory, most_accounts, days)| CreateKey { kid, directory, most_accounts, days }
+        ),
+        1 => (0..KIDS, 0..2u64).prop_map(|(kid, directory)| Key { kid, directory }),
+        1 => (0..2u64, prop::option::of(0..KIDS), 0..4u32).prop_map(
+            |(directory, after, limit)| Keys { directory, after, limit }
+        ),
+        1 => (0..KIDS, 0..2u64).prop_map(|(kid, directory)| RevokeKey { kid, directory }),
+    ];
     let orders = prop_oneof![
-        3 => (own(), names(), vec((order(), 0..2u64), 0..2)).prop_map(
-            |((id, account), names, reused)| CreateOrder { id, account, names, reused }
+        3 => (own(), names(), vec((order(), 0..2u64), 0..2), replaces(), room()).prop_map(
+            |((id, account), names, reused, replaces, most_open)| {
+                CreateOrder { id, account, names, reused, replaces, most_open }
+            }
         ),
         1 => own().prop_map(|(id, account)| Order { id, account }),
         1 => (id(), prop::option::of(order()), 0..4u32).prop_map(
@@ -182,12 +233,17 @@ pub(crate) fn steps() -> impl Strategy<Value = Step> {
         2 => (index(), prop::option::weighted(0.7, 0..CERTIFICATES), 0..SERIALS).prop_map(
             |(lease, certificate, serial)| FinishIssuance { lease, certificate, serial }
         ),
-        8 => (own(), 0..SERIALS, 0..4u32).prop_map(
-            |((order, account), serial, commits)| Issue { order, account, serial, commits }
+        8 => (own(), 0..SERIALS, replaces(), 0..4u32).prop_map(
+            |((order, account), serial, replaces, commits)| Issue { order, account, serial, replaces, commits }
         ),
     ];
     let authorizations = prop_oneof![
         1 => (own(), 0..2u64).prop_map(|((order, account), name)| Authorization { order, name, account }),
+        3 => (own(), 0..2u64, 0..NAMES.len(), room()).prop_map(
+            |((order, account), name, identifier, most_pending)| {
+                CreateAuthorization { order, name, account, identifier, most_pending }
+            }
+        ),
         1 => (id(), names(), 0..40u32).prop_map(|(account, names, days)| Reusable { account, names, days }),
         4 => (own(), 0..2u64, 1..3u64, lease()).prop_map(
             |((order, account), name, challenge, lease)| {
@@ -210,6 +266,7 @@ pub(crate) fn steps() -> impl Strategy<Value = Step> {
         3 => (prop_oneof![4 => Just(0u64), 1 => Just(1)], 0..4u32, 0..20u32).prop_map(
             |(directory, limit, minutes)| Claim { directory, limit, minutes }
         ),
+        1 => (index(), 0..30u32).prop_map(|(lease, minutes)| Renew { lease, minutes }),
         1 => (index(), 0..5u32).prop_map(|(lease, minutes)| Release { lease, minutes }),
         1 => (0..2u64).prop_map(|directory| NextDue { directory }),
     ];
@@ -221,5 +278,5 @@ pub(crate) fn steps() -> impl Strategy<Value = Step> {
         1 => (prop::option::of(id()), 0..20u32).prop_map(|(account, limit)| Audit { account, limit }),
         1 => (0..2u64, 0..3u32, 0..3u32).prop_map(|(key, amount, cost)| Take { key, amount, cost }),
     ];
-    prop_oneof![2 => accounts, 3 => orders, 3 => authorizations, 1 => certificates, 2 => jobs, 2 => others]
+    prop_oneof![2 => accounts, 1 => keys, 3 => orders, 3 => authorizations, 1 => certificates, 2 => jobs, 2 => others]
 }

@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use coyote_protocol::{RevocationReason, Timestamp};
 use coyote_storage::{
     AccountChange, AccountStore, AuditFilter, AuditLog, AuthorizationStore, BeginValidation,
-    CertificateStore, Claim, IssuanceOutcome, JobQueue, Lease, LeaseTerms, MemoryStorage, OrderStore, Quota,
-    RateLimitStore, StorageError, Sweep, ValidationOutcome,
+    CertificateStore, Claim, ExternalAccountStore, IssuanceOutcome, JobQueue, Lease, LeaseTerms,
+    MemoryStorage, NewOrder, OrderStore, Quota, RateLimitStore, StorageError, Sweep, ValidationOutcome,
 };
 use coyote_storage_sqlite::{Durability, SqliteOptions, SqliteStorage};
 use proptest::{prelude::*, sample::Index};
@@ -73,17 +73,22 @@ impl World {
             | Step::AccountByKey { .. }
             | Step::UpdateAccount { .. }
             | Step::ChangeKey { .. } => self.account_step(step).await?,
+            Step::CreateKey { .. } | Step::Key { .. } | Step::Keys { .. } | Step::RevokeKey { .. } => {
+                self.key_step(step).await?;
+            }
             Step::Authorization { .. }
+            | Step::CreateAuthorization { .. }
             | Step::Reusable { .. }
             | Step::BeginValidation { .. }
             | Step::RetryValidation { .. }
             | Step::FinishValidation { .. }
             | Step::Deactivate { .. } => self.authorization_step(step).await?,
-            Step::CreateOrder { id, account, names, reused } => {
-                let new = new_order(id, account, &names, now);
-                let reused: Vec<_> =
-                    reused.into_iter().map(|(order, name)| authorization_id(order, name)).collect();
-                drop(same!(self.create_order(placing(new.clone(), reused.clone()), cause)));
+            Step::CreateOrder { id, account, names, reused, replaces, most_open } => {
+                let mut order = new_order(id, account, &names, now);
+                order.replaces = replaces.map(certificate_id);
+                let reused = reused.into_iter().map(|(order, name)| authorization_id(order, name)).collect();
+                let new = NewOrder { order, reused, most_open };
+                drop(same!(self.create_order(new.clone(), cause)));
             }
             Step::Order { id, account } => drop(same!(self.order(&account_id(account), &order_id(id)))),
             Step::Orders { account, after, limit } => {
@@ -103,7 +108,10 @@ impl World {
                 };
                 drop(same!(self.finish_issuance(copy(&lease), outcome.clone(), cause)));
             }
-            Step::Issue { order, account, serial, commits } => {
+            Step::Issue { order, account, serial, replaces, commits } => {
+                let mut new = new_order(order, account, &[0], now);
+                new.replaces = replaces.map(certificate_id);
+                drop(same!(self.create_order(placing(new.clone(), []), cause)));
                 self.issue(order, account, serial, commits).await?;
             }
             step => self.other_step(step).await?,
@@ -114,10 +122,11 @@ impl World {
     async fn account_step(&mut self, step: Step) -> Result<(), TestCaseError> {
         let cause = &cause(self.now);
         match step {
-            Step::CreateAccount { id, key: seed, directory } => {
+            Step::CreateAccount { id, key: seed, directory, kid } => {
                 let mut new = account(id);
                 new.key = key(seed);
                 new.directory = directory_id(directory);
+                new.external_account = kid.map(external_account);
                 drop(same!(self.create_account(new.clone(), cause)));
             }
             Step::Account { id, directory } => {
@@ -140,12 +149,40 @@ impl World {
         Ok(())
     }
 
+    async fn key_step(&mut self, step: Step) -> Result<(), TestCaseError> {
+        let cause = &cause(self.now);
+        match step {
+            Step::CreateKey { kid, directory, most_accounts, days } => {
+                let expires = days.map(|days| self.now + DAY * days);
+                let key = external_account_key(kid, directory, most_accounts, expires);
+                drop(same!(self.create_external_account_key(key.clone(), cause)));
+            }
+            Step::Key { kid, directory } => {
+                drop(same!(self.external_account_key(&directory_id(directory), &kid.to_string())));
+            }
+            Step::Keys { directory, after, limit } => {
+                let (directory, after) = (directory_id(directory), after.map(|kid| kid.to_string()));
+                drop(same!(self.external_account_keys(&directory, after.as_deref(), limit)));
+            }
+            Step::RevokeKey { kid, directory } => {
+                let directory = directory_id(directory);
+                drop(same!(self.revoke_external_account_key(&directory, &kid.to_string(), cause)));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     async fn authorization_step(&mut self, step: Step) -> Result<(), TestCaseError> {
         let now = self.now;
         let cause = &cause(now);
         match step {
             Step::Authorization { order, name, account } => {
                 drop(same!(self.authorization(&account_id(account), &authorization_id(order, name))));
+            }
+            Step::CreateAuthorization { order, name, account, identifier, most_pending } => {
+                let new = new_authorization(order, name, account, identifier, now);
+                drop(same!(self.create_authorization(new.clone(), most_pending, cause)));
             }
             Step::Reusable { account, names, days } => {
                 let until = now + DAY * days;
@@ -213,6 +250,10 @@ impl World {
                 let claim = Claim { directory: directory_id(directory), limit, terms: self.terms(minutes) };
                 self.leases.extend(same!(self.claim_jobs(&claim, cause)).unwrap_or_default());
             }
+            Step::Renew { lease, minutes } => {
+                let Some(lease) = self.lease(lease) else { return Ok(()) };
+                drop(same!(self.renew_lease(&lease, now + MINUTE * minutes, cause)));
+            }
             Step::Release { lease, minutes } => {
                 let Some(lease) = self.lease(lease) else { return Ok(()) };
                 let due = now + MINUTE * minutes;
@@ -242,7 +283,7 @@ impl World {
         Ok(())
     }
 
-    /// As much of an issuance as the state allows: the first of its commits, and so many more.
+    /// As much of the issuance of an order as the state allows: the next of its commits, and so many more.
     async fn issue(
         &mut self,
         order: u64,
@@ -251,8 +292,6 @@ impl World {
         commits: u32,
     ) -> Result<(), TestCaseError> {
         let cause = &cause(self.now);
-        let new = new_order(order, account, &[0], self.now);
-        drop(same!(self.create_order(placing(new.clone(), []), cause)));
         let begin = BeginValidation {
             account: account_id(account),
             authorization: authorization_id(order, 0),
@@ -305,6 +344,9 @@ impl World {
             for certificate in 0..CERTIFICATES {
                 drop(same!(self.certificate(&account_id(account), &certificate_id(certificate))));
             }
+        }
+        for directory in 0..2 {
+            drop(same!(self.external_account_keys(&directory_id(directory), None, 1000)));
         }
         for seed in 0..SERIALS {
             drop(same!(self.reserved_serial(&serial(seed))));

@@ -67,6 +67,23 @@ pub async fn a_revocation_is_recorded(world: World) {
     assert_eq!(world.audit_of(certificate.id).await, [AuditRecord::new(event, &cause())]);
 }
 
+/// That it was made, and each time that it was taken back; its accounts are on record as accounts.
+pub async fn what_happens_to_an_external_account_key_is_recorded(world: World) {
+    let key = world.external_account_key(None).await;
+    world.store_account(world.new_account_of(&key)).await;
+    let again = world.storage.create_external_account_key(key.clone(), &cause()).await;
+    expect_conflict(again, Conflict::IdInUse);
+    let later = cause_at(NOW + MINUTE);
+    for cause in [&cause(), &later] {
+        world.storage.revoke_external_account_key(&key.directory, &key.kid, cause).await.unwrap();
+    }
+    let created = AuditEvent::ExternalAccountKeyCreated { kid: key.kid.clone() };
+    let revoked = AuditEvent::ExternalAccountKeyRevoked { kid: key.kid.clone() };
+    let expected = [(revoked.clone(), &later), (revoked, &cause()), (created, &cause())]
+        .map(|(event, cause)| AuditRecord::new(event, cause));
+    assert_eq!(world.audit_of(&key.kid).await, expected);
+}
+
 /// Whatever the reason.
 pub async fn what_did_not_happen_is_not_recorded(world: World) {
     let account = world.account().await;
@@ -88,6 +105,9 @@ pub async fn what_did_not_happen_is_not_recorded(world: World) {
     expect_conflict(changed, Conflict::KeyInUse(other.id));
     let refused = IssuanceOutcome::Refused(problem("no"));
     expect_lease_lost(world.storage.finish_issuance(lost, refused, &cause_at(NOW + LEASE)).await);
+    let unknown = world.new_account_of(&world.new_external_account_key());
+    let bound = world.storage.create_account(unknown, &cause()).await;
+    expect_conflict(bound, Conflict::ExternalAccountKeyNotUsable);
     assert_eq!(everything(&world).await, before);
 }
 

@@ -4,14 +4,14 @@
 
 use coyote_jose::{Jwk, base64url};
 use coyote_protocol::{
-    ChallengeType, Identifier, Problem, ProblemType, RawIdentifier, Subproblem, Timestamp,
+    ChallengeType, DnsName, Identifier, Problem, ProblemType, RawIdentifier, Subproblem, Timestamp,
 };
 
 use super::World;
 use super::fixture::{AUTHORIZED, LEASE, MILLISECOND, NOW, cause, cause_at, placing};
 use crate::{
-    Account, AccountChange, BeginIssuance, Certificate, DirectoryId, ExternalAccount, IssuanceOutcome, Order,
-    ValidationOutcome,
+    Account, AccountChange, BeginIssuance, Certificate, DirectoryId, ExternalAccount, ExternalAccountKey,
+    IssuanceOutcome, Order, ValidationOutcome,
 };
 
 /// Texts that a storage could stumble over.
@@ -76,11 +76,41 @@ pub async fn an_external_account_comes_back_as_it_was(world: World) {
         let binding = serde_json::json!({
             "protected": "eyJhbGciOiJIUzI1NiJ9", "payload": "", "signature": "AA", "nested": [1, -1, true, null, kid],
         });
+        let key = ExternalAccountKey { kid: kid.into(), ..world.new_external_account_key() };
+        world.store_external_account_key(key).await;
         let external_account = Some(ExternalAccount { kid: kid.into(), binding });
         let account = world.store_account(Account { external_account, ..world.new_account() }).await;
         let stored = world.storage.account(&account.directory, &account.id).await.unwrap();
         assert_eq!(stored, account);
     }
+}
+
+/// Above all the secret, whatever its bytes.
+pub async fn external_account_keys_come_back_as_they_were(world: World) {
+    let secrets = [Vec::new(), vec![0], (0..=255).collect(), vec![0xff; 10_000], b"null".to_vec()];
+    let domains = ["a.test", "xn--bcher-kva.test", "a.a.test"].map(|name| DnsName::parse(name).unwrap());
+    let numbers = [0, 1, i32::MAX as u32, u32::MAX];
+    let mut keys = Vec::new();
+    for (odd, secret) in ODD.into_iter().zip(secrets.iter().cycle()) {
+        let number = numbers[keys.len() % numbers.len()];
+        let key = ExternalAccountKey {
+            kid: odd.into(),
+            secret: secret.clone(),
+            comment: odd.into(),
+            created: Timestamp::from_millis(1),
+            expires: Some(Timestamp::from_millis(253_402_300_799_999)),
+            most_accounts: Some(number),
+            accounts: number,
+            domains: domains[..keys.len() % 4].to_vec(),
+            ..world.new_external_account_key()
+        };
+        world.store_external_account_key(key.clone()).await;
+        assert_eq!(world.reload_external_account_key(&key).await, key);
+        keys.push(key);
+    }
+    keys.sort_by(|one, other| one.kid.cmp(&other.kid));
+    let listed = world.storage.external_account_keys(&DirectoryId::default(), None, 100).await.unwrap();
+    assert_eq!(listed, keys);
 }
 
 /// Names that differ are different, whatever they have in common.

@@ -12,8 +12,9 @@ use coyote_protocol::{ChallengeType, Identifier, Problem, ProblemType, Timestamp
 use crate::{
     Account, AccountId, Actor, AuditFilter, AuditRecord, Authorization, AuthorizationId, BeginIssuance,
     BeginValidation, Cause, Certificate, CertificateId, Challenge, ChallengeId, Claim, Conflict, Creation,
-    DirectoryId, IssuanceOutcome, JobId, Lease, LeaseTerms, LeaseToken, NewOrder, Order, OrderId, RequestId,
-    Result, Serial, Storage, StorageError, Sweep, ValidationOutcome, Work,
+    DirectoryId, ExternalAccount, ExternalAccountKey, IssuanceOutcome, JobId, Lease, LeaseTerms, LeaseToken,
+    NewOrder, Order, OrderId, RequestId, Result, Serial, Storage, StorageError, Sweep, ValidationOutcome,
+    Work,
 };
 
 /// When everything happens, unless a test says otherwise.
@@ -103,6 +104,29 @@ impl World {
             deactivated: None,
             revoked: None,
         }
+    }
+
+    /// It can be used without end.
+    pub(super) fn new_external_account_key(&self) -> ExternalAccountKey {
+        ExternalAccountKey {
+            kid: base64url::encode(self.bits::<16>()),
+            directory: DirectoryId::default(),
+            secret: self.bits::<32>().to_vec(),
+            comment: "web team".into(),
+            created: NOW,
+            expires: None,
+            most_accounts: None,
+            accounts: 0,
+            domains: Vec::new(),
+            revoked: None,
+        }
+    }
+
+    /// An account that is opened with this key.
+    pub(super) fn new_account_of(&self, key: &ExternalAccountKey) -> Account {
+        let binding = serde_json::json!({ "protected": "e30", "payload": "e30", "signature": "AA" });
+        let external_account = Some(ExternalAccount { kid: key.kid.clone(), binding });
+        Account { directory: key.directory.clone(), external_account, ..self.new_account() }
     }
 
     pub(super) fn new_order(&self, account: &Account, names: &[&str]) -> Order {
@@ -198,6 +222,21 @@ impl World {
             Creation::Created(account) => account,
             Creation::Existing(account) => panic!("there was an account already: {account:?}"),
         }
+    }
+
+    /// A key that opens so many accounts.
+    pub(super) async fn external_account_key(&self, most_accounts: Option<u32>) -> ExternalAccountKey {
+        let key = ExternalAccountKey { most_accounts, ..self.new_external_account_key() };
+        self.store_external_account_key(key.clone()).await;
+        key
+    }
+
+    pub(super) async fn store_external_account_key(&self, key: ExternalAccountKey) {
+        self.storage.create_external_account_key(key, &cause()).await.unwrap();
+    }
+
+    pub(super) async fn reload_external_account_key(&self, key: &ExternalAccountKey) -> ExternalAccountKey {
+        self.storage.external_account_key(&key.directory, &key.kid).await.unwrap()
     }
 
     pub(super) async fn close(&self, account: &Account) -> Account {

@@ -199,6 +199,7 @@ async fn expect_validation_lost(world: &World, lease: &Lease, cause: &Cause) {
         expect_lease_lost(storage.finish_validation(copy(lease), outcome, cause).await);
     }
     expect_lease_lost(storage.retry_validation(copy(lease), problem("no"), NOW, cause).await);
+    expect_lease_lost(storage.renew_lease(lease, cause.now + LEASE, cause).await);
     expect_lease_lost(storage.release_job(copy(lease), NOW, cause).await);
 }
 
@@ -208,6 +209,7 @@ async fn expect_issuance_lost(world: &World, lease: &Lease, cause: &Cause) {
     let serial = world.serial();
     expect_lease_lost(storage.reserve_serial(lease, serial.clone(), cause).await);
     expect_not_found(storage.reserved_serial(&serial).await);
+    expect_lease_lost(storage.renew_lease(lease, cause.now + LEASE, cause).await);
     expect_lease_lost(
         storage.finish_issuance(copy(lease), IssuanceOutcome::Refused(problem("no")), cause).await,
     );

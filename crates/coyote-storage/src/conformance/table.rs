@@ -25,6 +25,21 @@ macro_rules! __promises {
             accounts::of_many_key_changes_from_one_key_one_succeeds
             accounts::of_many_accounts_that_change_to_one_key_one_succeeds
             accounts::a_new_account_and_a_key_change_do_not_both_get_one_key
+            external_accounts::a_new_external_account_key_reads_back_as_it_was_stored
+            external_accounts::an_external_account_key_is_found_by_its_very_kid_in_its_directory
+            external_accounts::one_kid_may_name_an_external_account_key_in_each_directory
+            external_accounts::an_external_account_key_whose_kid_is_in_use_is_refused_and_the_first_unharmed
+            external_accounts::of_many_new_external_account_keys_with_one_kid_one_is_stored
+            external_accounts::pages_of_external_account_keys_make_up_the_whole_list
+            external_accounts::an_external_account_key_that_is_revoked_opens_no_account_any_more
+            external_accounts::an_external_account_key_that_is_revoked_again_stays_as_it_is
+            external_accounts::an_account_is_counted_once_by_its_external_account_key
+            external_accounts::an_account_is_refused_if_its_external_account_key_cannot_be_used
+            external_accounts::an_account_that_exists_is_the_answer_whatever_became_of_its_external_account_key
+            external_accounts::of_many_who_use_an_external_account_key_for_the_last_time_one_succeeds
+            external_accounts::of_many_accounts_that_an_external_account_key_opens_at_once_all_are_counted
+            external_accounts::of_many_requests_for_one_account_its_external_account_key_counts_one
+            external_accounts::an_external_account_key_that_is_revoked_while_it_is_used_counts_what_it_opened
             orders::a_new_order_reads_back_as_it_was_stored
             orders::a_foreign_order_and_an_unknown_order_get_the_same_answer
             orders::an_order_for_an_account_that_is_closed_or_unknown_is_refused
@@ -43,6 +58,18 @@ macro_rules! __promises {
             orders::pages_of_any_length_make_up_the_whole_list
             orders::the_page_after_an_order_that_is_not_the_accounts_is_empty
             orders::an_account_sees_only_its_own_orders_listed
+            open_orders::an_account_has_no_more_orders_open_than_it_may
+            open_orders::an_order_that_is_issued_refused_or_expired_is_not_open
+            open_orders::an_order_that_is_ready_processing_or_failed_is_open
+            open_orders::an_order_that_reuses_authorizations_counts_like_any_other
+            open_orders::of_many_orders_no_more_are_stored_than_the_account_may_have_open
+            replacements::an_order_that_replaces_a_certificate_is_noted_there
+            replacements::a_certificate_that_is_foreign_or_unknown_is_not_replaced
+            replacements::a_certificate_is_replaced_by_one_order
+            replacements::an_order_that_came_to_nothing_makes_room_for_another_that_replaces
+            replacements::an_order_that_was_removed_makes_room_for_another_that_replaces
+            replacements::of_many_orders_that_replace_one_certificate_one_is_stored
+            replacements::an_order_that_is_refused_replaces_nothing
             authorizations::a_foreign_authorization_and_an_unknown_one_get_the_same_answer
             authorizations::the_authorization_to_reuse_is_the_one_that_holds_longest
             authorizations::an_authorization_is_reused_only_while_it_is_valid
@@ -51,6 +78,18 @@ macro_rules! __promises {
             authorizations::an_authorization_that_is_over_cannot_be_given_up
             authorizations::of_many_who_give_an_authorization_up_one_succeeds
             authorizations::an_authorization_that_is_given_up_while_it_is_validated_stays_given_up
+            preauthorization::an_authorization_of_no_order_reads_back_as_it_was_stored
+            preauthorization::an_authorization_for_an_account_that_is_closed_or_unknown_is_refused
+            preauthorization::a_new_authorization_whose_id_is_in_use_is_refused_and_the_first_unharmed
+            preauthorization::of_many_new_authorizations_with_one_id_one_is_stored
+            preauthorization::an_authorization_of_no_order_that_is_valid_is_good_for_an_order
+            preauthorization::an_account_has_no_more_pending_authorizations_of_no_order_than_it_may
+            preauthorization::an_authorization_that_is_decided_or_expired_is_not_pending
+            preauthorization::a_pending_authorization_whose_order_is_removed_counts_from_then_on
+            preauthorization::of_many_authorizations_no_more_are_stored_than_the_account_may_have_pending
+            preauthorization::an_authorization_of_no_order_is_removed_once_it_expired_long_ago
+            preauthorization::an_authorization_of_no_order_that_an_order_reuses_is_kept_with_it
+            preauthorization::a_lost_job_of_an_authorization_of_no_order_is_restored
             validation::a_challenge_that_begins_is_processing_and_the_caller_has_its_job
             validation::a_challenge_that_begins_again_begins_once
             validation::of_many_who_begin_a_challenge_one_gets_the_lease
@@ -95,6 +134,12 @@ macro_rules! __promises {
             leases::a_lease_on_one_kind_of_work_settles_no_other_kind
             leases::of_many_who_settle_a_validation_with_one_lease_one_does
             leases::of_a_settlement_and_a_takeover_at_the_same_time_one_happens
+            renewals::a_lease_that_is_renewed_is_good_until_its_new_end
+            renewals::a_job_whose_lease_was_renewed_is_given_again_when_that_ends
+            renewals::a_renewal_changes_nothing_but_the_end_of_its_lease
+            renewals::a_lease_that_is_lost_cannot_be_renewed
+            renewals::of_a_renewal_and_a_takeover_at_the_same_time_one_happens
+            renewals::a_job_that_is_settled_while_its_lease_is_renewed_stays_settled
             certificates::a_certificate_reads_back_as_it_was_stored
             certificates::a_foreign_certificate_and_an_unknown_one_get_the_same_answer
             certificates::a_certificate_is_found_by_its_very_serial
@@ -127,6 +172,7 @@ macro_rules! __promises {
             audit::what_happens_to_an_account_is_recorded
             audit::how_an_issuance_ended_is_recorded_and_no_step_on_the_way
             audit::a_revocation_is_recorded
+            audit::what_happens_to_an_external_account_key_is_recorded
             audit::what_did_not_happen_is_not_recorded
             audit::what_happens_once_in_a_race_is_recorded_once
             audit::a_record_says_who_did_it_in_which_request_and_from_where
@@ -135,6 +181,7 @@ macro_rules! __promises {
             fidelity::contacts_come_back_as_they_were
             fidelity::account_keys_come_back_as_they_were
             fidelity::an_external_account_comes_back_as_it_was
+            fidelity::external_account_keys_come_back_as_they_were
             fidelity::directories_are_told_apart_by_their_very_names
             fidelity::times_come_back_to_the_millisecond
             fidelity::problems_come_back_as_they_were
