@@ -1,9 +1,9 @@
 //! Validation: does whoever holds this account control this name?
 //!
-//! A challenge type is one [`ChallengeValidator`]. Built in are [`Http01`] and [`Dns01`]; which are offered
-//! is said to the builder, and so are others.
-//! Whatever a validator asks of strangers goes through [`Network`], the one place that resolves names and opens
-//! sockets, and that refuses addresses that the [`AddressPolicy`] forbids.
+//! A challenge type is one [`ChallengeValidator`]. Built in are [`Http01`], [`Dns01`] and [`TlsAlpn01`]; the builder
+//! is told which of them are offered, and of an embedder's own. Whatever a validator asks of strangers goes through
+//! [`Network`], the one place that resolves names and opens sockets, and that refuses addresses that the
+//! [`AddressPolicy`] forbids.
 
 use async_trait::async_trait;
 use coyote_protocol::{ChallengeType, Identifier, KeyAuthorization, Problem, ProblemType, Timestamp, Token};
@@ -17,6 +17,7 @@ mod http_01;
 mod network;
 mod resolver;
 mod tls;
+mod tls_alpn_01;
 mod told;
 
 pub use address_policy::{AddressPolicy, Cidr, InvalidCidr, Refusal, Rule};
@@ -24,6 +25,7 @@ pub use dns_01::Dns01;
 pub use http_01::Http01;
 pub use network::{ConnectError, Host, InvalidUserAgent, Network, NetworkLimits, UserAgent};
 pub use resolver::{DnsResolver, FixedResolver, InvalidServers, ResolveError, Resolver};
+pub use tls_alpn_01::TlsAlpn01;
 
 /// One attempt to validate a challenge.
 #[derive(Debug)]

@@ -94,6 +94,19 @@ pub enum TraceEvent {
         /// How long it took.
         took_ms: u64,
     },
+    /// The server has shown a certificate.
+    Certificate {
+        /// The protocol agreed on by ALPN, if any.
+        protocol: Option<Excerpt>,
+        /// The SHA-256 digest of the certificate, in hexadecimal.
+        sha256: Excerpt,
+        /// Its size, as DER.
+        bytes: usize,
+        /// The names that it is for.
+        names: Excerpt,
+        /// Its acmeIdentifier extension (RFC 8737 section 3), in hexadecimal, if it has one.
+        acme_identifier: Option<Excerpt>,
+    },
     /// An HTTP request is sent.
     HttpRequest {
         /// Method and URL.
@@ -195,6 +208,13 @@ impl fmt::Display for TraceEvent {
             Self::TlsStart { server_name: None } => write!(f, "tls        handshake without a name"),
             Self::TlsDone { version, took_ms } => write!(f, "tls        {version} (in {took_ms} ms)"),
             Self::TlsFailed { reason, took_ms } => write!(f, "tls        failed: {reason} (in {took_ms} ms)"),
+            Self::Certificate { protocol, sha256, bytes, names, acme_identifier } => {
+                let none = Excerpt::new("none");
+                let protocol = protocol.as_ref().unwrap_or(&none);
+                let acme_identifier = acme_identifier.as_ref().unwrap_or(&none);
+                write!(f, "shown      certificate {sha256} of {bytes} bytes for {names}, ")?;
+                write!(f, "acmeIdentifier {acme_identifier}, ALPN {protocol}")
+            }
             Self::HttpRequest { line } => write!(f, "request    {line}"),
             Self::HttpResponse { status, head_bytes, took_ms } => {
                 write!(f, "response   status {status}, head of {head_bytes} bytes (in {took_ms} ms)")

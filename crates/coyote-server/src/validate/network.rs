@@ -28,6 +28,9 @@ pub struct NetworkLimits {
     pub max_response_head: usize,
     /// The most bytes of a response's body that are read. Default: 1 KiB. A key authorization has at most 300.
     pub max_response_body: usize,
+    /// The most bytes that a server's part of a tls-alpn-01 handshake, its certificates included, may have. Default:
+    /// 16 KiB. A certificate with the largest keys in use has less than 3.
+    pub max_handshake: usize,
     /// The port of http-01. Default: 80, as RFC 8555 section 8.3 has it; others are for laboratories.
     pub http_port: u16,
     /// The port of https URLs and of tls-alpn-01. Default: 443.
@@ -45,6 +48,7 @@ impl Default for NetworkLimits {
             max_redirects: 10,
             max_response_head: 16 * 1024,
             max_response_body: 1024,
+            max_handshake: 16 * 1024,
             http_port: 80,
             tls_port: 443,
             user_agent: UserAgent::default(),
