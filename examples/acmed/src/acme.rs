@@ -5,11 +5,13 @@ use std::{net::Ipv4Addr, sync::Arc};
 use coyote_server::{
     Acme, SystemClock, SystemEntropy,
     issue::{CaFiles, CaRequest, LocalCa},
-    validate::{DnsResolver, FixedResolver, Http01, Network, Resolver, danger::AcceptAnyChallenge},
+    validate::{
+        Dns01, DnsResolver, FixedResolver, Http01, Network, Resolver, TlsAlpn01, danger::AcceptAnyChallenge,
+    },
 };
 
 use crate::{
-    config::{ChallengeKind, Config, NameServer},
+    config::{ChallengeKind, Config},
     failure::Failure,
     store::Store,
 };
@@ -19,7 +21,7 @@ use crate::{
 pub(crate) enum Resolving {
     /// By DNS, as configured.
     Dns,
-    /// Every name to 127.0.0.1.
+    /// Every name to 127.0.0.1. Name servers, if there are any, are asked for everything else.
     Loopback,
 }
 
@@ -43,7 +45,15 @@ pub(crate) fn build(
         .with_network(network(config, resolving)?)
         .with_profiles(config.profiles()?)
         .with_limits(config.limits())
+        .with_rate_limits(store.rate_limits.clone(), config.rate_limits.limits())
+        .with_key_policy(config.policy.key_policy()?)
         .with_meta(config.directory.meta());
+    if let Some(moment) = config.directory.terms_since {
+        builder = builder.with_terms_changed(moment.0);
+    }
+    if let Some(url) = &config.directory.renewal_explanation {
+        builder = builder.with_renewal_explanation(url.to_string());
+    }
     if let Some(nonces) = &store.nonces {
         builder = builder.with_nonces(nonces.clone());
     }
@@ -53,6 +63,8 @@ pub(crate) fn build(
                 builder.with_validator(AcceptAnyChallenge::new(kind.challenge_type()))
             }
             ChallengeKind::Http01 => builder.with_validator(Http01),
+            ChallengeKind::Dns01 => builder.with_validator(Dns01),
+            ChallengeKind::TlsAlpn01 => builder.with_validator(TlsAlpn01),
         };
     }
     builder.build().map_err(Failure::because("the server cannot be put together"))
@@ -61,20 +73,26 @@ pub(crate) fn build(
 fn network(config: &Config, resolving: Resolving) -> Result<Network, Failure> {
     let validation = &config.validation;
     let resolver: Arc<dyn Resolver> = match resolving {
-        Resolving::Loopback => Arc::new(FixedResolver::new([Ipv4Addr::LOCALHOST.into()])),
-        Resolving::Dns => Arc::new(dns(&validation.resolvers)?.timeout(validation.resolver_timeout.0)),
+        Resolving::Dns => Arc::new(dns(config)?),
+        Resolving::Loopback => {
+            let loopback = FixedResolver::new([Ipv4Addr::LOCALHOST.into()]);
+            let has_servers = !validation.resolvers.is_empty();
+            Arc::new(if has_servers { loopback.with_rest(Arc::new(dns(config)?)) } else { loopback })
+        }
     };
     Ok(Network::new(resolver, validation.address_policy(), validation.network_limits()))
 }
 
-fn dns(resolvers: &[NameServer]) -> Result<DnsResolver, Failure> {
-    let resolver = if resolvers.is_empty() {
+fn dns(config: &Config) -> Result<DnsResolver, Failure> {
+    let validation = &config.validation;
+    let resolver = if validation.resolvers.is_empty() {
         DnsResolver::of_system()
     } else {
-        let addresses: Vec<_> = resolvers.iter().map(|server| server.0).collect();
+        let addresses: Vec<_> = validation.resolvers.iter().map(|server| server.0).collect();
         DnsResolver::of_servers(&addresses)
     };
-    resolver.map_err(|error| {
+    let resolver = resolver.map_err(|error| {
         Failure::because("names cannot be resolved")(error).hint("name servers can be set with --resolver")
-    })
+    })?;
+    Ok(resolver.timeout(validation.resolver_timeout.0))
 }

@@ -22,7 +22,7 @@ pub(crate) enum Command {
     /// Serve on this machine alone, to try things out and to test clients. NOT FOR PRODUCTION
     ///
     /// The CA and the database are made in ./acmed-data and kept between runs. Every name resolves to 127.0.0.1, where
-    /// http-01 asks port 5002.
+    /// http-01 asks port 5002 and tls-alpn-01 port 5001. dns-01 is there if a name server is given with --resolver.
     Dev(Dev),
     /// Write a commented configuration and make a CA
     Init(Init),
@@ -63,9 +63,6 @@ pub(crate) struct Serve {
     pub(crate) worker_only: bool,
     #[command(flatten)]
     pub(crate) flags: Flags,
-    /// A name server to ask, instead of the system's; can be repeated
-    #[arg(long, value_name = "IP[:PORT]", env = "ACMED_RESOLVER", value_delimiter = ',')]
-    pub(crate) resolver: Vec<NameServer>,
 }
 
 #[derive(Debug, Args)]
@@ -105,9 +102,12 @@ pub(crate) struct Flags {
     /// The port that http-01 asks [default: 80; dev: 5002]
     #[arg(long, value_name = "PORT", env = "ACMED_HTTP_PORT")]
     http_port: Option<u16>,
-    /// The port of https, to which an answer to http-01 may lead on [default: 443; dev: 5001]
+    /// The port that tls-alpn-01 asks, and of https, to which an answer to http-01 may lead on [default: 443; dev: 5001]
     #[arg(long, value_name = "PORT", env = "ACMED_TLS_PORT")]
     tls_port: Option<u16>,
+    /// A name server to ask; can be repeated [default: the system's; dev: none, and no dns-01]
+    #[arg(long, value_name = "IP[:PORT]", env = "ACMED_RESOLVER", value_delimiter = ',')]
+    resolver: Vec<NameServer>,
     /// A network that may be dialled although it is not the public Internet, or private-network; can be repeated
     #[arg(long, value_name = "CIDR", env = "ACMED_ALLOW", value_delimiter = ',')]
     allow: Vec<Allow>,
@@ -137,6 +137,7 @@ impl Flags {
         set(&mut config.nonces, self.nonces);
         set(&mut config.validation.http_port, self.http_port);
         set(&mut config.validation.tls_port, self.tls_port);
+        set(&mut config.validation.resolvers, some(self.resolver));
         set(&mut config.validation.allow, some(self.allow));
         config.validation.danger_accept_any_challenge |= self.danger_accept_any_challenge;
         set(&mut config.log.format, self.log_format);
@@ -144,14 +145,14 @@ impl Flags {
     }
 }
 
-pub(crate) fn set<T>(key: &mut T, value: Option<T>) {
+fn set<T>(key: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *key = value;
     }
 }
 
 /// A list, unless it is empty.
-pub(crate) fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
     Some(list).filter(|list| !list.is_empty())
 }
 

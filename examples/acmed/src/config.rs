@@ -16,7 +16,9 @@ use crate::failure::Failure;
 
 mod ca;
 mod limits;
+mod policy;
 mod profile;
+mod rate_limits;
 mod section;
 mod server;
 mod storage;
@@ -24,12 +26,16 @@ mod text;
 mod time;
 mod tls;
 mod validation;
+mod web_url;
 
 pub(crate) use ca::Ca;
 pub(crate) use limits::LimitsSection;
+pub(crate) use policy::PolicySection;
 pub(crate) use profile::ProfileSection;
+pub(crate) use rate_limits::RateLimitsSection;
 pub(crate) use server::{BaseUrl, DirectorySection, Http, Log, LogFormat};
 pub(crate) use storage::{Nonces, StorageUrl};
+pub(crate) use time::{Moment, Time};
 pub(crate) use tls::{Tls, TlsFiles};
 pub(crate) use validation::{Allow, ChallengeKind, NameServer, Validation};
 
@@ -62,6 +68,8 @@ section! {
     ca: Ca,
     profiles: BTreeMap<String, ProfileSection>,
     limits: LimitsSection,
+    rate_limits: RateLimitsSection,
+    policy: PolicySection,
     http: Http,
     log: Log,
 }
@@ -97,12 +105,19 @@ impl Config {
         self.storage = self.storage.map(|storage| storage.below(directory));
         self.tls = self.tls.map(|tls| tls.below(directory));
         self.ca = self.ca.below(directory);
+        self.policy = self.policy.below(directory);
         self
     }
 
     /// Refuses what cannot be meant, as far as that can be said without starting.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         self.profiles()?;
+        self.policy.key_policy()?;
+        if self.directory.terms_since.is_some() && self.directory.terms_of_service.is_none() {
+            return Err(Failure::new(
+                "terms_since says when terms of service changed that there are none of; set terms_of_service, too",
+            ));
+        }
         match &self.base_url {
             None if self.listen.ip().is_unspecified() => Err(Failure::new(format!(
                 "listening on {} says nothing about the server's name; set base_url (--base-url) to what clients see",

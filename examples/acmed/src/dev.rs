@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::{
     acme::Resolving,
     cli::Dev,
-    config::{Allow, Config},
+    config::{Allow, ChallengeKind, Config},
     data_dir::Roles,
     failure::Failure,
     log,
@@ -19,8 +19,7 @@ const TLS_PORT: u16 = 5001;
 
 /// Serves until it is asked to stop.
 pub(crate) fn run(dev: Dev) -> Result<(), Failure> {
-    let mut config = defaults();
-    dev.flags.apply(&mut config);
+    let mut config = configured(dev);
     config.validation.allow.extend(loopback());
     config.check()?;
     log::start(&config.log)?;
@@ -33,6 +32,17 @@ pub(crate) fn run(dev: Dev) -> Result<(), Failure> {
     }
     warn_loudly(&warning);
     server::run(&config, Roles::ALL, Resolving::Loopback, |started| announce(&config, started))
+}
+
+/// Without a name server there is nobody to ask for TXT records. Whoever does not look needs none.
+fn configured(dev: Dev) -> Config {
+    let mut config = defaults();
+    dev.flags.apply(&mut config);
+    let validation = &mut config.validation;
+    if validation.resolvers.is_empty() && !validation.danger_accept_any_challenge {
+        validation.challenges.retain(|kind| *kind != ChallengeKind::Dns01);
+    }
+    config
 }
 
 fn defaults() -> Config {
@@ -99,13 +109,33 @@ fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::cli::{Cli, Command};
 
     #[test]
     fn a_path_is_one_word_to_a_shell() {
         assert_eq!(quoted("/home/me/acmed-data"), "/home/me/acmed-data");
         assert_eq!(quoted("/home/my files"), "'/home/my files'");
         assert_eq!(quoted("it's; $HOME"), r"'it'\''s; $HOME'");
+    }
+
+    /// What `acmed dev` offers with these arguments.
+    fn offered(arguments: &[&str]) -> Vec<ChallengeKind> {
+        let line = ["acmed", "dev"].iter().chain(arguments);
+        let Ok(Cli { command: Command::Dev(dev) }) = Cli::try_parse_from(line) else {
+            panic!("{arguments:?} is bad usage")
+        };
+        configured(dev).validation.challenges
+    }
+
+    #[test]
+    fn dns_01_is_offered_where_there_is_a_name_server_to_ask() {
+        use ChallengeKind::{Dns01, Http01, TlsAlpn01};
+        assert_eq!(offered(&[]), [Http01, TlsAlpn01]);
+        assert_eq!(offered(&["--resolver", "127.0.0.1:5353"]), [Http01, Dns01, TlsAlpn01]);
+        assert_eq!(offered(&["--danger-accept-any-challenge"]), [Http01, Dns01, TlsAlpn01]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::{
     acme::Resolving,
-    cli::{Serve, set, some},
+    cli::Serve,
     config::{Config, StorageUrl},
     data_dir::Roles,
     failure::Failure,
@@ -25,7 +25,6 @@ pub(crate) fn run(serve: Serve) -> Result<(), Failure> {
         None => Config::default(),
     };
     serve.flags.apply(&mut config);
-    set(&mut config.validation.resolvers, some(serve.resolver));
     let roles = Roles { http: !serve.worker_only, worker: !serve.no_worker };
     check(&config, roles)?;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use coyote_server::{
     Limits,
-    storage::{MemoryStorage, NonceStore, Storage},
+    storage::{MemoryStorage, NonceStore, RateLimitStore, Storage},
 };
 use coyote_storage_sqlite::{SqliteOptions, SqliteStorage};
 
@@ -18,6 +18,8 @@ pub(crate) struct Store {
     pub(crate) storage: Arc<dyn Storage>,
     /// Where nonces are kept; without it, in the server.
     pub(crate) nonces: Option<Arc<dyn NonceStore>>,
+    /// Where rate limits are counted.
+    pub(crate) rate_limits: Arc<dyn RateLimitStore>,
 }
 
 impl Store {
@@ -35,13 +37,13 @@ impl Store {
         }
     }
 
-    fn of<T: Storage + NonceStore>(store: Arc<T>, nonces: Nonces) -> Self {
+    fn of<T: Storage + NonceStore + RateLimitStore>(store: Arc<T>, nonces: Nonces) -> Self {
         let own: Arc<dyn NonceStore> = store.clone();
         // These storages are one process's, and so can its nonces be.
         let nonces = match nonces {
             Nonces::Auto | Nonces::Memory => None,
             Nonces::Storage => Some(own),
         };
-        Self { storage: store, nonces }
+        Self { rate_limits: store.clone(), storage: store, nonces }
     }
 }

@@ -2,11 +2,15 @@
 
 use std::{fmt, str::FromStr};
 
-use coyote_server::{InvalidBaseUrl, Urls, protocol::DirectoryMeta};
+use coyote_server::{
+    InvalidBaseUrl, Urls,
+    protocol::{DirectoryMeta, DnsName},
+};
 
 use super::{
     section::{section, string_setting},
-    time::Time,
+    time::{Moment, Time},
+    web_url::WebUrl,
 };
 
 /// A base URL.
@@ -34,20 +38,30 @@ impl fmt::Display for BaseUrl {
 }
 
 section! {
-    /// What the directory says about the server.
+    /// What clients are told about the server, and what is asked of new ones.
     DirectorySection {
         /// The URL of the terms of service. With it, new accounts must agree to them.
-        terms_of_service: Option<String> = None, as in "\"https://ca.example.com/terms\"";
+        terms_of_service: Option<WebUrl> = None, as in "\"https://ca.example.com/terms\"";
+        /// When they last changed. Accounts that agreed before that must agree again, from then on.
+        terms_since: Option<Moment> = None, as in "\"2026-01-01T00:00:00Z\"";
         /// A page about the CA.
-        website: Option<String> = None, as in "\"https://ca.example.com\"";
+        website: Option<WebUrl> = None, as in "\"https://ca.example.com\"";
+        /// The names by which CAA records mean this CA. They are shown to clients.
+        caa_identities: Vec<DnsName> = Vec::new();
+        /// Whether a new account needs a key that `acmed eab create` made.
+        external_account_required: bool = false;
+        /// A page that tells why certificates were revoked, for clients that ask when to renew (RFC 9773).
+        renewal_explanation: Option<WebUrl> = None, as in "\"https://ca.example.com/revoked\"";
     }
 }
 
 impl DirectorySection {
     pub(crate) fn meta(&self) -> DirectoryMeta {
         DirectoryMeta {
-            terms_of_service: self.terms_of_service.clone(),
-            website: self.website.clone(),
+            terms_of_service: self.terms_of_service.as_ref().map(WebUrl::to_string),
+            website: self.website.as_ref().map(WebUrl::to_string),
+            caa_identities: self.caa_identities.iter().map(|name| name.as_str().to_owned()).collect(),
+            external_account_required: self.external_account_required,
             ..DirectoryMeta::default()
         }
     }

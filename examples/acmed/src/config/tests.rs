@@ -49,6 +49,7 @@ fn what_was_changed_is_printed_and_read_back() {
         nonces = "storage"
         tls = { certificate = "a.pem", key = "a.key" }
         [validation]
+        challenges = ["tls-alpn-01", "dns-01"]
         allow = ["private-network", "127.0.0.1"]
         resolvers = ["192.0.2.1", "[2001:db8::1]:5353"]
         linger = "0"
@@ -56,6 +57,24 @@ fn what_was_changed_is_printed_and_read_back() {
         domain = "Corp.Example"
         [profiles.default]
         extended_key_usages = ["server-auth", "client-auth"]
+        [directory]
+        terms_of_service = "https://ca.example/terms"
+        terms_since = 2026-01-31T12:00:00+01:00
+        website = "https://ca.example"
+        caa_identities = ["CA.example"]
+        external_account_required = true
+        renewal_explanation = "https://ca.example/revoked"
+        [rate_limits]
+        orders_per_account = "300/3h"
+        accounts_per_address = "10/3h"
+        failed_validations = "5/1h"
+        help = "https://ca.example/limits"
+        [policy]
+        min_rsa_bits = 3072
+        max_rsa_bits = 3072
+        curves = ["P-384"]
+        ed25519 = false
+        blocked_keys = "leaked.txt"
         [limits]
         request_body = 1000
         nonce_lifetime = "5m"
@@ -72,7 +91,17 @@ fn what_is_wrong_is_refused_by_name_with_its_line() {
     for (text, line, name) in [
         ("listn = \"127.0.0.1:1\"", 1, "unknown key `listn`"),
         ("\n[validation]\nhttp_prt = 80", 3, "unknown key `http_prt`"),
-        ("[rate_limits]\nx = 1", 1, "unknown key `rate_limits`"),
+        ("[rate_limts]\nx = 1", 1, "unknown key `rate_limts`"),
+        ("[rate_limits]\norders = \"1/1h\"", 2, "unknown key `orders`"),
+        ("[rate_limits]\norders_per_account = \"300\"", 2, "not a rate"),
+        ("[rate_limits]\nhelp = \"ca.example\"", 2, "not the URL of a page"),
+        ("[policy]\nblocked = \"x\"", 2, "unknown key `blocked`"),
+        ("[policy]\ncurves = [\"secp256k1\"]", 2, "no curve"),
+        ("[directory]\neab_required = true", 2, "unknown key `eab_required`"),
+        ("[directory]\nterms_since = \"2026-01-01\"", 2, "not a point in time"),
+        ("[directory]\nterms_since = 2026-01-01", 2, "not a point in time"),
+        ("[directory]\nterms_since = 3", 2, "a point in time"),
+        ("[directory]\ncaa_identities = [\"not a name\"]", 2, ""),
         ("[limits]\nnope = 1", 2, "\"nope\""),
         ("[limits]\nlinger = \"1s\"", 2, "validation.linger"),
         ("[limits]\nrequest_body = \"10s\"", 2, "a number"),
@@ -83,7 +112,7 @@ fn what_is_wrong_is_refused_by_name_with_its_line() {
         ("listen = \"localhost\"", 1, "socket address"),
         ("base_url = \"ca.example\"", 1, "not a base URL"),
         ("storage = \"postgres://h/d\"", 1, "not in this build yet"),
-        ("[validation]\nchallenges = [\"dns-01\"]", 2, "not in this build yet"),
+        ("[validation]\nchallenges = [\"dns-02\"]", 2, "http-01, dns-01 or tls-alpn-01"),
         ("[validation]\ntimeout = \"10\"", 2, "not a time"),
         ("[validation]\nallow = [\"10.0.0.0/99\"]", 2, "private-network"),
         ("listen = ", 1, ""),
@@ -102,6 +131,9 @@ fn what_cannot_be_meant_is_refused() {
         "tls = \"own\"\nbase_url = \"http://ca.example\"",
         "[profiles.default]\nvalidity = \"100d\"",
         "[profiles.other]\nextended_key_usages = []",
+        "[policy]\nmin_rsa_bits = 4096\nmax_rsa_bits = 2048",
+        "[policy]\nblocked_keys = \"/nowhere/keys\"",
+        "[directory]\nterms_since = \"2026-01-01T00:00:00Z\"",
     ] {
         assert!(parse(text).check().is_err(), "{text}");
     }
@@ -112,12 +144,13 @@ fn what_cannot_be_meant_is_refused() {
 #[test]
 fn relative_paths_are_relative_to_the_file() {
     let config = parse(
-        "storage = \"sqlite:x.db\"\ntls = { certificate = \"a\", key = \"/b\" }\n[ca]\nroot = \"r.pem\"",
+        "storage = \"sqlite:x.db\"\ntls = { certificate = \"a\", key = \"/b\" }\n[ca]\nroot = \"r.pem\"\n[policy]\nblocked_keys = \"k\"",
     );
     let config = config.below(Path::new("/etc/acmed"));
     assert_eq!(config.data_dir, Path::new("/etc/acmed/acmed-data"));
     assert_eq!(config.storage().to_string(), "sqlite:/etc/acmed/x.db");
     assert_eq!(config.ca_files().root, Path::new("/etc/acmed/r.pem"));
+    assert_eq!(config.policy.blocked_keys.as_deref(), Some(Path::new("/etc/acmed/k")));
     assert_eq!(config.ca_files().root_key, Path::new("/etc/acmed/acmed-data/ca/root.key"));
     let files = TlsFiles { certificate: "/etc/acmed/a".into(), key: "/b".into() };
     assert_eq!(config.tls, Some(Tls::Files(files)));

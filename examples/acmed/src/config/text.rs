@@ -24,6 +24,8 @@ impl Config {
         add(&mut text, "profiles.default", &default_profile, all);
         text.push_str("\n# Every bound of the server.\n[limits]\n");
         self.limits.write(&mut text, all);
+        add(&mut text, "rate_limits", &self.rate_limits, all);
+        add(&mut text, "policy", &self.policy, all);
         add(&mut text, "http", &self.http, all);
         add(&mut text, "log", &self.log, all);
         text

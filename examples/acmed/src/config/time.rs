@@ -1,8 +1,11 @@
-//! Times, as people write them: `250ms`, `10s`, `15m`, `12h`, `90d`.
+//! Times, as people write them: `250ms`, `10s`, `15m`, `12h`, `90d`; and points in time.
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use super::section::string_setting;
+use coyote_server::protocol::Timestamp;
+use serde::{Deserialize, Deserializer, de::Error};
+
+use super::section::{Setting, quote, string_setting};
 
 /// A time in a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +65,46 @@ impl fmt::Display for Time {
 }
 
 string_setting!(Time);
+
+/// A point in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment(pub(crate) Timestamp);
+
+/// It cannot be read as a point in time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a point in time: write date, time and zone (RFC 3339), such as \"2026-01-31T12:00:00Z\"")]
+pub(crate) struct InvalidMoment(String);
+
+impl FromStr for Moment {
+    type Err = InvalidMoment;
+
+    fn from_str(text: &str) -> Result<Self, InvalidMoment> {
+        text.parse().map(Self).map_err(|_| InvalidMoment(text.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Moment {
+    /// From a string, or from what TOML itself has for it.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a point in time, such as \"2026-01-31T12:00:00Z\"")]
+        enum Written {
+            Text(String),
+            Toml(toml::value::Datetime),
+        }
+        let text = match Written::deserialize(deserializer)? {
+            Written::Text(text) => text,
+            Written::Toml(datetime) => datetime.to_string(),
+        };
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+impl Setting for Moment {
+    fn show(&self) -> Option<String> {
+        Some(quote(&self.0.to_string()))
+    }
+}
 
 #[cfg(test)]
 mod tests {

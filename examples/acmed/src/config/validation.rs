@@ -19,11 +19,11 @@ use super::{
 section! {
     /// How control of names is proved.
     Validation {
-        /// The ways that are offered: http-01.
-        challenges: Vec<ChallengeKind> = vec![ChallengeKind::Http01];
+        /// The ways that are offered, in the order that clients see them in: http-01, dns-01, tls-alpn-01.
+        challenges: Vec<ChallengeKind> = ChallengeKind::ALL.to_vec();
         /// The port that http-01 asks. Everywhere but in a laboratory it is 80.
         http_port: u16 = 80;
-        /// The port of https, to which an answer to http-01 may lead on.
+        /// The port that tls-alpn-01 asks, and of https, to which an answer to http-01 may lead on.
         tls_port: u16 = 443;
         /// The name servers that are asked, as IP or IP:PORT. Without any, the system's.
         resolvers: Vec<NameServer> = Vec::new();
@@ -83,12 +83,21 @@ impl Validation {
 pub(crate) enum ChallengeKind {
     /// http-01.
     Http01,
+    /// dns-01.
+    Dns01,
+    /// tls-alpn-01.
+    TlsAlpn01,
 }
 
 impl ChallengeKind {
+    /// Each of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Http01, Self::Dns01, Self::TlsAlpn01];
+
     pub(crate) fn challenge_type(self) -> ChallengeType {
         match self {
             Self::Http01 => ChallengeType::HTTP_01,
+            Self::Dns01 => ChallengeType::DNS_01,
+            Self::TlsAlpn01 => ChallengeType::TLS_ALPN_01,
         }
     }
 }
@@ -97,11 +106,9 @@ impl FromStr for ChallengeKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "http-01" => Ok(Self::Http01),
-            "dns-01" | "tls-alpn-01" => Err(format!("{text} is not in this build yet; write http-01")),
-            _ => Err(format!("{text:?} is no challenge type; write http-01")),
-        }
+        let mut all = Self::ALL.into_iter();
+        all.find(|kind| kind.challenge_type().as_str() == text)
+            .ok_or_else(|| format!("{text:?} is no challenge type; write http-01, dns-01 or tls-alpn-01"))
     }
 }
 
