@@ -42,7 +42,7 @@ CREATE TABLE orders (
     profile        TEXT,
     not_before     INTEGER,          -- what was asked for, not what was granted
     not_after      INTEGER,
-    replaces       BLOB,             -- the certificate that the new one is to replace; not a reference, as it is removed first
+    replaces       BLOB,             -- the certificate that the new one replaces; not a reference, as it may go first
     created        INTEGER NOT NULL,
     expires        INTEGER NOT NULL,
     csr            BLOB,             -- the PKCS#10 request, DER, once it is accepted
