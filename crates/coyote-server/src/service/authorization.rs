@@ -24,11 +24,12 @@ impl Acme {
         let wanted: wire::NewAuthorization = request.payload()?;
         let (account, now) = (&request.account, request.now());
         self.require_terms(account, now)?;
-        let grant = self.grant_of(account).await?;
-        let identifier = self.accept_identifier(account, grant.as_ref(), &wanted.identifier).await?;
-        if identifier.is_wildcard() {
+        // Before anybody has a say: which challenges there are makes no difference.
+        if wanted.identifier.parse().is_ok_and(|identifier| identifier.is_wildcard()) {
             return Err(Error::malformed("a wildcard cannot be authorized ahead of an order"));
         }
+        let grant = self.grant_of(account).await?;
+        let identifier = self.accept_identifier(account, grant.as_ref(), &wanted.identifier).await?;
         self.rate_limiter.may_fail(&account.id, &identifier, now).await??;
         let authorization = self.prepare_authorization(account, &identifier, now)?;
         let most = self.limits.pending_authorizations;
