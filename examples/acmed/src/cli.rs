@@ -7,6 +7,12 @@ use coyote_server::protocol::DnsName;
 
 use crate::config::{Allow, BaseUrl, Config, LogFormat, NameServer, Nonces, StorageUrl};
 
+mod beside;
+mod eab;
+
+pub(crate) use beside::Beside;
+pub(crate) use eab::{CreateKey, Eab, EabCommand, ListKeys, RevokeKey};
+
 /// An ACME (RFC 8555) server.
 ///
 /// `acmed dev` is the way to try it; `acmed serve` is the real thing.
@@ -32,6 +38,10 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Print the default configuration with what each key is for, or check one
     Config(ConfigArgs),
+    /// Make, list and revoke keys that open accounts (external account binding), whether the server runs or not
+    ///
+    /// A server asks for them if external_account_required is set in [directory].
+    Eab(Eab),
 }
 
 #[derive(Debug, Args)]
@@ -84,18 +94,8 @@ pub(crate) enum ConfigCommand {
 /// Keys of the configuration that are flags and environment variables as well.
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
-    /// Where to listen [default: 127.0.0.1:8000]
-    #[arg(long, value_name = "IP:PORT", env = "ACMED_LISTEN")]
-    listen: Option<SocketAddr>,
-    /// What clients see: every URL starts with it [default: made of --listen]
-    #[arg(long, value_name = "URL", env = "ACMED_BASE_URL")]
-    base_url: Option<BaseUrl>,
-    /// Where the CA and the database are [default: acmed-data]
-    #[arg(long, value_name = "DIR", env = "ACMED_DATA_DIR")]
-    data_dir: Option<PathBuf>,
-    /// sqlite:PATH, or memory: to forget all at the end [default: sqlite, in the data directory]
-    #[arg(long, value_name = "URL", env = "ACMED_STORAGE")]
-    storage: Option<StorageUrl>,
+    #[command(flatten)]
+    place: Place,
     /// auto, memory: or storage [default: auto]
     #[arg(long, value_name = "WHERE", env = "ACMED_NONCES")]
     nonces: Option<Nonces>,
@@ -127,13 +127,37 @@ pub(crate) struct Flags {
     log: Option<String>,
 }
 
-impl Flags {
+/// Those that say which server it is.
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    /// Where to listen [default: 127.0.0.1:8000]
+    #[arg(long, value_name = "IP:PORT", env = "ACMED_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// What clients see: every URL starts with it [default: made of --listen]
+    #[arg(long, value_name = "URL", env = "ACMED_BASE_URL")]
+    base_url: Option<BaseUrl>,
+    /// Where the CA and the database are [default: acmed-data]
+    #[arg(long, value_name = "DIR", env = "ACMED_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// sqlite:PATH, or memory: to forget all at the end [default: sqlite, in the data directory]
+    #[arg(long, value_name = "URL", env = "ACMED_STORAGE")]
+    storage: Option<StorageUrl>,
+}
+
+impl Place {
     /// Overrides the configuration.
-    pub(crate) fn apply(self, config: &mut Config) {
+    fn apply(self, config: &mut Config) {
         set(&mut config.listen, self.listen);
         set(&mut config.base_url, self.base_url.map(Some));
         set(&mut config.data_dir, self.data_dir);
         set(&mut config.storage, self.storage.map(Some));
+    }
+}
+
+impl Flags {
+    /// Overrides the configuration.
+    pub(crate) fn apply(self, config: &mut Config) {
+        self.place.apply(config);
         set(&mut config.nonces, self.nonces);
         set(&mut config.validation.http_port, self.http_port);
         set(&mut config.validation.tls_port, self.tls_port);

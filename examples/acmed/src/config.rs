@@ -41,6 +41,9 @@ pub(crate) use validation::{Allow, ChallengeKind, NameServer, Validation};
 
 use section::section;
 
+/// The configuration that is read, if it is there and no other is named.
+pub(crate) const CONFIG: &str = "acmed.toml";
+
 /// The profile of orders that ask for none.
 pub(crate) const DEFAULT_PROFILE: &str = "default";
 

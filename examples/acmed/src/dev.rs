@@ -9,7 +9,7 @@ use crate::{
     data_dir::Roles,
     failure::Failure,
     log,
-    output::{print, warn_loudly},
+    output::{print, quoted, warn_loudly},
     server::{self, Started},
 };
 
@@ -98,28 +98,12 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(Failure::because(format!("{} has no absolute path", path.display())))
 }
 
-/// As one word to a shell.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
 
     use super::*;
     use crate::cli::{Cli, Command};
-
-    #[test]
-    fn a_path_is_one_word_to_a_shell() {
-        assert_eq!(quoted("/home/me/acmed-data"), "/home/me/acmed-data");
-        assert_eq!(quoted("/home/my files"), "'/home/my files'");
-        assert_eq!(quoted("it's; $HOME"), r"'it'\''s; $HOME'");
-    }
 
     /// What `acmed dev` offers with these arguments.
     fn offered(arguments: &[&str]) -> Vec<ChallengeKind> {

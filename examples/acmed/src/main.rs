@@ -9,6 +9,7 @@ mod cli;
 mod config;
 mod data_dir;
 mod dev;
+mod eab;
 mod failure;
 mod health;
 mod init;
@@ -40,6 +41,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Dev(dev) => dev::run(dev),
         Command::Init(init) => init::run(init),
         Command::Serve(serve) => serve::run(serve),
+        Command::Eab(eab) => eab::run(eab),
         Command::Config(config) => match config.command {
             None => print(&Config::default().to_text(true)),
             Some(ConfigCommand::Check { file }) => {

@@ -25,3 +25,24 @@ pub(crate) fn warn_loudly(lines: &[&str]) {
     let bar = "!".repeat(80);
     complain(&format!("{bar}\n!! {}\n{bar}", lines.join("\n!! ")));
 }
+
+/// As one word to a shell.
+pub(crate) fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_word_to_a_shell() {
+        assert_eq!(quoted("/home/me/acmed-data"), "/home/me/acmed-data");
+        assert_eq!(quoted("/home/my files"), "'/home/my files'");
+        assert_eq!(quoted("it's; $HOME"), r"'it'\''s; $HOME'");
+    }
+}

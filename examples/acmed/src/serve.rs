@@ -5,16 +5,13 @@ use std::path::Path;
 use crate::{
     acme::Resolving,
     cli::Serve,
-    config::{Config, StorageUrl},
+    config::{CONFIG, Config, StorageUrl},
     data_dir::Roles,
     failure::Failure,
     log,
     output::print,
     server,
 };
-
-/// The configuration that is read, if it is there and no other is named.
-const CONFIG: &str = "acmed.toml";
 
 /// Serves until it is asked to stop.
 pub(crate) fn run(serve: Serve) -> Result<(), Failure> {

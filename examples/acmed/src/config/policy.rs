@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn what_no_key_can_meet_is_refused() {
-        let rsa = |min_rsa_bits, max_rsa_bits| PolicySection { min_rsa_bits, max_rsa_bits, ..Default::default() };
+        let rsa =
+            |min_rsa_bits, max_rsa_bits| PolicySection { min_rsa_bits, max_rsa_bits, ..Default::default() };
         for (min, max) in [(1024, 4096), (2048, 8192), (3072, 2048), (8192, 0), (2048, 1)] {
             assert!(rsa(min, max).key_policy().is_err(), "{min} to {max}");
         }

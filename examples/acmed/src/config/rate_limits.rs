@@ -84,7 +84,9 @@ mod tests {
             assert_eq!(text.parse(), Ok(Allowance(quota)), "{text}");
             assert_eq!(Allowance(quota).to_string(), text.replace(' ', ""));
         }
-        for text in ["", "300", "300/", "/3h", "0/3h", "300/0", "-1/3h", "300/h", "300/3", "1/2/3h", "5000000000/1h"] {
+        for text in
+            ["", "300", "300/", "/3h", "0/3h", "300/0", "-1/3h", "300/h", "300/3", "1/2/3h", "5000000000/1h"]
+        {
             assert_eq!(text.parse::<Allowance>(), Err(InvalidAllowance(text.into())));
         }
     }

@@ -72,7 +72,9 @@ pub(crate) struct Moment(pub(crate) Timestamp);
 
 /// It cannot be read as a point in time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a point in time: write date, time and zone (RFC 3339), such as \"2026-01-31T12:00:00Z\"")]
+#[error(
+    "{0:?} is not a point in time: write date, time and zone (RFC 3339), such as \"2026-01-31T12:00:00Z\""
+)]
 pub(crate) struct InvalidMoment(String);
 
 impl FromStr for Moment {

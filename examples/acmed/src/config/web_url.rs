@@ -12,7 +12,9 @@ pub(crate) struct WebUrl(String);
 
 /// It is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not the URL of a page: write http:// or https://, a host, and no blanks or quotation marks")]
+#[error(
+    "{0:?} is not the URL of a page: write http:// or https://, a host, and no blanks or quotation marks"
+)]
 pub(crate) struct InvalidWebUrl(String);
 
 impl FromStr for WebUrl {
@@ -46,11 +48,19 @@ mod tests {
         for good in ["https://ca.example", "http://[::1]:8080/a?b=c#d", "https://ca.example/%C3%A4"] {
             assert_eq!(good.parse::<WebUrl>().unwrap().to_string(), good);
         }
-        for bad in ["", "ca.example", "ftp://ca.example", "mailto:a@ca.example", "https://", "https://ca.example/a b"]
-        {
+        for bad in [
+            "",
+            "ca.example",
+            "ftp://ca.example",
+            "mailto:a@ca.example",
+            "https://",
+            "https://ca.example/a b",
+        ] {
             assert!(bad.parse::<WebUrl>().is_err(), "{bad}");
         }
-        for bad in ["https://ca.example/>", "https://ca.example/\r\nA:b", "https://ca.example/\t", "https://c\u{e4}"] {
+        for bad in
+            ["https://ca.example/>", "https://ca.example/\r\nA:b", "https://ca.example/\t", "https://c\u{e4}"]
+        {
             assert!(bad.parse::<WebUrl>().is_err(), "{bad:?}");
         }
     }

@@ -6,5 +6,6 @@ mod support;
 
 mod config;
 mod dev;
+mod eab;
 mod init;
 mod serve;

@@ -29,6 +29,32 @@ fn serve_works_from_flags_alone_and_says_that_it_made_a_ca() {
     assert!(said.contains("a new one was made") && said.contains("acmed-data/ca/root.pem"), "{said}");
 }
 
+#[test]
+fn what_is_configured_about_the_server_is_in_the_directory() {
+    let place = Place::new();
+    place.write(
+        "acmed.toml",
+        "\
+listen = \"127.0.0.1:0\"
+storage = \"memory:\"
+[directory]
+terms_of_service = \"https://ca.example/terms\"
+website = \"https://ca.example\"
+caa_identities = [\"CA.example\"]
+external_account_required = true
+",
+    );
+    let answer = place.serve(&["serve"]).get("/directory");
+    for member in [
+        "\"termsOfService\":\"https://ca.example/terms\"",
+        "\"website\":\"https://ca.example\"",
+        "\"caaIdentities\":[\"ca.example\"]",
+        "\"externalAccountRequired\":true",
+    ] {
+        assert!(answer.contains(member), "{member}: {answer}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn keys_and_data_are_their_owners_only() {

@@ -1,0 +1,159 @@
+//! `acmed eab`: keys for external account binding, beside the server. RFC 8555 section 7.3.4.
+
+use coyote_server::{
+    Clock, Entropy, ExternalAccountGrant, SystemClock, SystemEntropy, Urls,
+    jose::base64url,
+    path::DIRECTORY,
+    storage::{Actor, Cause, DirectoryId, ExternalAccountKey, ExternalAccountStore, RequestId, StorageError},
+};
+use coyote_storage_sqlite::{SqliteOptions, SqliteStorage};
+
+use crate::{
+    cli::{CreateKey, Eab, EabCommand, ListKeys, RevokeKey},
+    config::{Config, StorageUrl},
+    failure::Failure,
+    output::{complain, print},
+};
+
+mod holder;
+mod shown;
+
+use holder::Handout;
+use shown::Shown;
+
+/// Keys that are read at a time.
+const PAGE: u32 = 1_000;
+
+/// Does what was asked with the keys of a server.
+pub(crate) fn run(eab: Eab) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(Failure::because("the runtime could not be started"))?;
+    runtime.block_on(async {
+        match eab.command {
+            EabCommand::Create(create) => self::create(create).await,
+            EabCommand::List(list) => self::list(list).await,
+            EabCommand::Revoke(revoke) => self::revoke(revoke).await,
+        }
+    })
+}
+
+async fn create(create: CreateKey) -> Result<(), Failure> {
+    let CreateKey { comment, expires, accounts, domain, by, json, beside } = create;
+    let config = beside.config()?;
+    config.check()?;
+    let cause = cause(by.operator())?;
+    let expires = expires.map(|expiry| expiry.at(cause.now));
+    if let Some(over) = expires.filter(|expires| *expires <= cause.now) {
+        return Err(Failure::new(format!("{over} is over; choose another --expires")));
+    }
+    let base_url = config.base_url(config.listen);
+    let urls = Urls::new(&base_url).map_err(Failure::because("the base URL cannot be read"))?;
+
+    let grant = ExternalAccountGrant { comment, expires, most_accounts: accounts, domains: domain };
+    let key = grant.mint(DirectoryId::default(), cause.now, &SystemEntropy);
+    let key = key.map_err(Failure::because("no key could be made"))?;
+    let storage = open(&config, Missing::IsMade)?;
+    let stored = storage.create_external_account_key(key.clone(), &cause).await;
+    stored.map_err(Failure::because("the key could not be stored"))?;
+    if !config.directory.external_account_required {
+        complain(
+            "acmed: unless external_account_required is set in the server's configuration, accounts need no key",
+        );
+    }
+
+    let handout =
+        Handout { kid: &key.kid, secret: &base64url::encode(&key.secret), directory: &urls.at(DIRECTORY) };
+    if json {
+        print_json(&shown::Created { key: Shown::new(&key, cause.now), handout })
+    } else {
+        print(&handout.to_string())
+    }
+}
+
+async fn list(list: ListKeys) -> Result<(), Failure> {
+    let storage = open(&list.beside.config()?, Missing::IsRefused)?;
+    let keys = all(&storage).await.map_err(Failure::because("the keys could not be read"))?;
+    let now = SystemClock.now();
+    let shown: Vec<_> = keys.iter().map(|key| Shown::new(key, now)).collect();
+    if list.json { print_json(&shown) } else { print(&shown::table(&shown)) }
+}
+
+/// All keys, the oldest first.
+async fn all(storage: &SqliteStorage) -> Result<Vec<ExternalAccountKey>, StorageError> {
+    let mut keys: Vec<ExternalAccountKey> = Vec::new();
+    loop {
+        let last = keys.last().map(|key| key.kid.as_str());
+        let page = storage.external_account_keys(&DirectoryId::default(), last, PAGE).await?;
+        if page.is_empty() {
+            keys.sort_by_key(|key| key.created);
+            return Ok(keys);
+        }
+        keys.extend(page);
+    }
+}
+
+async fn revoke(revoke: RevokeKey) -> Result<(), Failure> {
+    let RevokeKey { kid, by, json, beside } = revoke;
+    let storage = open(&beside.config()?, Missing::IsRefused)?;
+    let cause = cause(by.operator())?;
+    let revoked = storage.revoke_external_account_key(&DirectoryId::default(), &kid, &cause).await;
+    let key = match revoked {
+        Ok(key) => key,
+        Err(StorageError::NotFound) => {
+            return Err(Failure::new(format!("there is no key {kid:?}; `acmed eab list` lists them")));
+        }
+        Err(error) => return Err(Failure::because("the key could not be revoked")(error)),
+    };
+    if json {
+        return print_json(&Shown::new(&key, cause.now));
+    }
+    let accounts = match key.accounts {
+        0 => "it opened none".to_owned(),
+        1 => "the one that it opened stays".to_owned(),
+        many => format!("the {many} that it opened stay"),
+    };
+    print(&format!("{kid} is revoked: it opens no further account; {accounts}\n"))
+}
+
+/// What is to happen where there is no database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Missing {
+    /// It is made, in a directory that is there: a server is about to be started.
+    IsMade,
+    /// It is refused.
+    IsRefused,
+}
+
+/// Opens the database of a server, which may be running.
+fn open(config: &Config, missing: Missing) -> Result<SqliteStorage, Failure> {
+    let StorageUrl::Sqlite(path) = config.storage() else {
+        return Err(Failure::new(
+            "what is in memory: is the server's alone; keys need a storage that this process can open",
+        ));
+    };
+    let is_there = path.exists()
+        || missing == Missing::IsMade && path.parent().is_some_and(|parent| parent.join(".").is_dir());
+    if !is_there {
+        let path = path.display();
+        return Err(Failure::new(format!(
+            "there is no database {path}; say which server it is with --config or --data-dir"
+        )));
+    }
+    SqliteStorage::open(path, SqliteOptions::default()).map_err(Failure::because("there is no storage"))
+}
+
+fn cause(operator: &str) -> Result<Cause, Failure> {
+    let entropy: &dyn Entropy = &SystemEntropy;
+    let request = entropy.bytes().map_err(Failure::because("no key could be made"))?;
+    Ok(Cause {
+        now: SystemClock.now(),
+        request: RequestId::from_bytes(request),
+        actor: Actor::Operator(operator.to_owned()),
+        client: None,
+    })
+}
+
+fn print_json(result: &impl serde::Serialize) -> Result<(), Failure> {
+    let json = serde_json::to_string_pretty(result);
+    print(&(json.map_err(Failure::because("the result could not be written"))? + "\n"))
+}
