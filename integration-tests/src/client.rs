@@ -6,6 +6,7 @@ use std::{
 };
 
 use coyote_jose::base64url;
+use openssl::x509::X509;
 use serde_json::{Value, json};
 
 use crate::{Answer, Csr, Http, Key, Request, Responder, Response, Signed};
@@ -108,6 +109,19 @@ impl Client {
         let protected = json!({"alg": key.alg, "jwk": key.jwk, "nonce": self.nonce(), "url": url});
         let payload = payload.to_string().into_bytes();
         Signed { target: self.http.target(url), protected, payload, key: key.clone() }
+    }
+
+    /// What a certificate is called where it is renewed. RFC 9773 section 4.1.
+    ///
+    /// # Panics
+    ///
+    /// If it does not say which key has signed it.
+    #[must_use]
+    pub fn certificate_id(certificate: &X509) -> String {
+        let authority = certificate.authority_key_id().expect("an authority key identifier").as_slice();
+        let serial = certificate.serial_number().to_bn().expect("a number").to_vec();
+        let sign: &[u8] = if serial[0] < 0x80 { &[] } else { &[0] };
+        format!("{}.{}", base64url::encode(authority), base64url::encode([sign, &serial].concat()))
     }
 
     /// newAccount with this payload.
