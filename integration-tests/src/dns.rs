@@ -2,18 +2,27 @@
 
 use std::{
     collections::HashMap,
+    fs,
     net::{Ipv4Addr, SocketAddr, UdpSocket},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     thread,
 };
 
 const A: u16 = 1;
+const TXT: u16 = 16;
 
 /// A name server on a free UDP port of the loopback, that runs until the test process ends. Unless told otherwise,
 /// every name has the address 127.0.0.1 and nothing else.
 pub struct Dns {
     address: SocketAddr,
-    answers: Arc<Mutex<HashMap<String, DnsAnswer>>>,
+    zone: Arc<Mutex<Zone>>,
+}
+
+#[derive(Default)]
+struct Zone {
+    answers: HashMap<String, DnsAnswer>,
+    texts: Option<PathBuf>,
 }
 
 /// What there is to say about a name.
@@ -21,6 +30,8 @@ pub struct Dns {
 pub enum DnsAnswer {
     /// It has these addresses.
     Addresses(Vec<Ipv4Addr>),
+    /// It has these texts, of at most 255 octets each, and no address.
+    Texts(Vec<String>),
     /// It does not exist.
     NoSuchName,
     /// The server failed.
@@ -39,10 +50,10 @@ impl Dns {
     pub fn start() -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = socket.local_addr().expect("an address");
-        let answers = Arc::new(Mutex::new(HashMap::new()));
-        let serving = answers.clone();
+        let zone = Arc::new(Mutex::new(Zone::default()));
+        let serving = zone.clone();
         thread::spawn(move || serve(&socket, &serving));
-        Self { address, answers }
+        Self { address, zone }
     }
 
     /// Where it is.
@@ -53,14 +64,31 @@ impl Dns {
 
     /// Answers questions about this name so.
     pub fn answer(&self, name: &str, answer: DnsAnswer) {
-        self.answers.lock().unwrap().insert(name.to_owned(), answer);
+        self.zone.lock().unwrap().answers.insert(name.to_owned(), answer);
+    }
+
+    /// Gives each name that has a file here that file's lines as texts. What is to be answered is read when it is
+    /// asked for, so that programs can set records by writing files.
+    pub fn texts_from(&self, directory: &Path) {
+        self.zone.lock().unwrap().texts = Some(directory.to_owned());
     }
 }
 
-fn serve(socket: &UdpSocket, answers: &Mutex<HashMap<String, DnsAnswer>>) {
+impl Zone {
+    fn answer(&self, name: &str) -> Option<DnsAnswer> {
+        let texts = || {
+            let file = self.texts.as_ref()?.join(name);
+            let text = fs::read_to_string(file).ok().filter(|_| !name.contains('/'))?;
+            Some(DnsAnswer::Texts(text.lines().map(str::to_owned).collect()))
+        };
+        self.answers.get(name).cloned().or_else(texts)
+    }
+}
+
+fn serve(socket: &UdpSocket, zone: &Mutex<Zone>) {
     let mut buffer = [0; 1500];
     while let Ok((length, client)) = socket.recv_from(&mut buffer) {
-        let answer = |name: &str| answers.lock().unwrap().get(name).cloned();
+        let answer = |name: &str| zone.lock().unwrap().answer(name);
         if let Some(reply) = reply(&buffer[..length], answer) {
             let _ = socket.send_to(&reply, client);
         }
@@ -85,20 +113,33 @@ fn reply(query: &[u8], answer: impl Fn(&str) -> Option<DnsAnswer>) -> Option<Vec
     let wanted = u16::from_be_bytes([*query.get(at)?, *query.get(at + 1)?]);
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     let answer = answer(&name).unwrap_or_else(|| DnsAnswer::Addresses(vec![Ipv4Addr::LOCALHOST]));
-    let (code, addresses) = match answer {
-        DnsAnswer::Addresses(addresses) => (0, if wanted == A { addresses } else { Vec::new() }),
+    let (code, records) = match answer {
+        DnsAnswer::Addresses(addresses) => {
+            (0, addresses.iter().map(|address| (A, address.octets().into())).collect())
+        }
+        DnsAnswer::Texts(texts) => (0, texts.iter().map(|text| (TXT, text_data(text))).collect()),
         DnsAnswer::NoSuchName => (3, Vec::new()),
         DnsAnswer::ServerFailure => (2, Vec::new()),
         DnsAnswer::Silence => return None,
     };
-    let count = u8::try_from(addresses.len()).ok()?;
+    let records: Vec<(u16, Vec<u8>)> = records.into_iter().filter(|(kind, _)| *kind == wanted).collect();
+    let count = u8::try_from(records.len()).ok()?;
     // A response, authoritative, recursion desired and available.
     let mut reply = vec![query[0], query[1], 0x85, 0x80 | code, 0, 1, 0, count, 0, 0, 0, 0];
     reply.extend_from_slice(question);
-    for address in addresses {
-        // A pointer to the name in the question; type A, class IN, no time to live, four octets.
-        reply.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);
-        reply.extend_from_slice(&address.octets());
+    for (kind, data) in records {
+        // A pointer to the name in the question; the type, class IN, no time to live.
+        reply.extend_from_slice(&[0xc0, 12]);
+        reply.extend_from_slice(&kind.to_be_bytes());
+        reply.extend_from_slice(&[0, 1, 0, 0, 0, 0]);
+        reply.extend_from_slice(&u16::try_from(data.len()).ok()?.to_be_bytes());
+        reply.extend_from_slice(&data);
     }
     Some(reply)
+}
+
+/// A text as one character-string. RFC 1035 section 3.3.14.
+fn text_data(text: &str) -> Vec<u8> {
+    let length = u8::try_from(text.len()).expect("a text of at most 255 octets");
+    [&[length], text.as_bytes()].concat()
 }

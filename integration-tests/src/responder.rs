@@ -2,8 +2,10 @@
 
 use std::{
     collections::HashMap,
+    fs,
     io::{BufRead, BufReader, Write},
     net::{Ipv4Addr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex},
     thread,
     time::Duration,
@@ -24,6 +26,7 @@ pub struct Responder {
 struct Shared {
     answers: Mutex<HashMap<String, Answer>>,
     requests: Mutex<Vec<String>>,
+    webroot: Mutex<Option<PathBuf>>,
 }
 
 /// What is done with a connection, once the head of the request is read.
@@ -160,6 +163,11 @@ impl Responder {
         self.shared.answers.lock().unwrap().insert(target.to_owned(), answer);
     }
 
+    /// Answers challenges that it was not told of with the files in this directory, which are named by their tokens.
+    pub fn answer_from(&self, directory: &Path) {
+        *self.shared.webroot.lock().unwrap() = Some(directory.to_owned());
+    }
+
     /// How often something with this text in its target was asked for.
     #[must_use]
     pub fn requests_for(&self, text: &str) -> usize {
@@ -184,6 +192,15 @@ fn serve(shared: &Shared, mut stream: TcpStream) {
     let target = first.split(' ').nth(1).unwrap_or_default().to_owned();
     shared.requests.lock().unwrap().push(target.clone());
     let answer = shared.answers.lock().unwrap().get(&target).cloned();
+    let answer = answer.or_else(|| shared.file(&target));
     let answer = answer.unwrap_or_else(|| Answer::text(404, "there is no such thing"));
     (answer.0)(&mut stream);
+}
+
+impl Shared {
+    fn file(&self, target: &str) -> Option<Answer> {
+        let token = target.strip_prefix(WELL_KNOWN).filter(|token| !token.contains('/'))?;
+        let path = self.webroot.lock().unwrap().as_ref()?.join(token);
+        Some(Answer::text(200, fs::read(path).ok()?))
+    }
 }

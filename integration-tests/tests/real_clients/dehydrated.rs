@@ -1,0 +1,73 @@
+//! dehydrated, from Debian.
+
+use crate::{
+    matrix::{Client, Feature, Report},
+    place::Place,
+};
+
+pub const CLIENT: Client = Client {
+    name: "dehydrated",
+    needs: &["dehydrated", "curl", "openssl"],
+    cannot: &[
+        ("dehydrated 0.7.0 cannot", &[Feature::Rollover, Feature::Profile, Feature::RenewalInfo]),
+        ("dehydrated 0.7.0 asks for all names as DNS names", &[Feature::Address]),
+    ],
+    run,
+};
+
+/// The TXT records, and a TLS server for the certificate that dehydrated makes for tls-alpn-01.
+const HOOK: &str = r#"#!/bin/bash
+case $1 in
+deploy_challenge)
+  echo "$4" >>"$TXT/_acme-challenge.$2"
+  if [ -e alpn/"$2".crt.pem ]; then
+    openssl s_server -quiet -accept 127.0.0.1:"$TLS" -alpn acme-tls/1 -cert alpn/"$2".crt.pem -key alpn/"$2".key.pem \
+      </dev/null >s_server.log 2>&1 &
+    echo $! >s_server.pid
+    until (: </dev/tcp/127.0.0.1/"$TLS") 2>/dev/null; do sleep 0.05; done
+  fi ;;
+clean_challenge)
+  rm -f "$TXT/_acme-challenge.$2"
+  if [ -e s_server.pid ]; then kill "$(cat s_server.pid)"; rm s_server.pid; fi ;;
+esac
+true
+"#;
+
+const DEHYDRATED: &str = "export CURL_CA_BUNDLE=$ROOT; dehydrated --config config";
+
+fn run(report: &Report) {
+    let place = Place::webroot(|setup| setup.with_tls());
+    let dehydrated = |rest: &str| place.run(&format!("{DEHYDRATED} {rest}"));
+    let certificate = |names: &[&str]| {
+        place.certificate(&format!("certs/{}/fullchain.pem", names[0].replace("*.", "")), names)
+    };
+    place.write_script("hook", HOOK);
+    place.run("echo CA=$ACME BASEDIR=$PWD WELLKNOWN=$WEBROOT CONTACT_EMAIL=you@example.com KEYSIZE=2048 | tr ' ' '\\n' >config");
+
+    report.step(Feature::Http01, || {
+        dehydrated("--register --accept-terms");
+        dehydrated("--cron -d 'a.test b.test'");
+        certificate(&["a.test", "b.test"]);
+    });
+    report.step(Feature::Renew, || {
+        let first = certificate(&["a.test", "b.test"]);
+        dehydrated("--cron --force -d 'a.test b.test'");
+        assert_ne!(certificate(&["a.test", "b.test"]), first);
+    });
+    report.step(Feature::Revoke, || {
+        dehydrated("--revoke certs/a.test/cert.pem");
+        assert_eq!(place.revocations(), 1);
+    });
+    report.step(Feature::TlsAlpn01, || {
+        dehydrated("--cron -t tls-alpn-01 --alpn alpn --hook ./hook -d tls.test");
+        certificate(&["tls.test"]);
+    });
+    report.step(Feature::Wildcard, || {
+        dehydrated("--cron -t dns-01 --hook ./hook --alias wild.test -d '*.wild.test wild.test'");
+        certificate(&["*.wild.test", "wild.test"]);
+    });
+    report.step(Feature::Deactivate, || {
+        dehydrated("--account");
+        dehydrated("--deactivate");
+    });
+}

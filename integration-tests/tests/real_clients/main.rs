@@ -1,0 +1,41 @@
+//! Clients that other people wrote, each with what it can do, against acmed. It prints a matrix.
+//!
+//! `cargo test -p integration-tests --test real_clients -- lego caddy` runs these two. What the lines are that work, and
+//! what one has to know, is for users in `docs/clients.md`.
+
+mod acme_client;
+mod acme_tiny;
+mod apache;
+mod caddy;
+mod certbot;
+mod dehydrated;
+mod lego;
+mod matrix;
+mod place;
+mod uacme;
+
+use std::{env, process::ExitCode};
+
+use matrix::Client;
+
+/// The slow ones first.
+const CLIENTS: &[&Client] = &[
+    &certbot::CLIENT,
+    &acme_client::CLIENT,
+    &caddy::CLIENT,
+    &apache::CLIENT,
+    &dehydrated::CLIENT,
+    &lego::CLIENT,
+    &uacme::CLIENT,
+    &acme_tiny::CLIENT,
+];
+
+fn main() -> ExitCode {
+    // What is given to all test programs alike, as `--nocapture`, says nothing here.
+    let filters: Vec<_> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let wanted = |client: &&&Client| {
+        filters.is_empty() || filters.iter().any(|filter| client.name.contains(&**filter))
+    };
+    let clients: Vec<_> = CLIENTS.iter().filter(wanted).copied().collect();
+    if clients.is_empty() || matrix::run(&clients) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

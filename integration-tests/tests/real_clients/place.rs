@@ -1,0 +1,176 @@
+//! Where a client runs.
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    fs::Permissions,
+    net::{Ipv4Addr, TcpListener},
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    process::{self, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
+};
+
+use integration_tests::{Setup, World, assert_chain_verifies, leaf};
+
+/// How long a script may take, in seconds. None comes near it.
+const PATIENCE: &str = "60";
+
+/// A server, and a home for a client of it. Nothing outside is touched.
+pub struct Place {
+    world: World,
+    http_port: u16,
+    tls_port: u16,
+}
+
+impl Place {
+    /// Where the client answers http-01 itself, on the port `$HTTP`.
+    pub fn standalone(set_up: impl FnOnce(Setup) -> Setup) -> Self {
+        let port = quiet_port();
+        Self::with(Some(port), set_up)
+    }
+
+    /// Where http-01 is answered with the files in `$WEBROOT`.
+    pub fn webroot(set_up: impl FnOnce(Setup) -> Setup) -> Self {
+        Self::with(None, set_up)
+    }
+
+    fn with(http_port: Option<u16>, set_up: impl FnOnce(Setup) -> Setup) -> Self {
+        let tls_port = quiet_port();
+        let world = World::with(|setup| {
+            let setup = setup
+                .replacing("validation", "challenges", r#"["http-01", "dns-01", "tls-alpn-01"]"#)
+                .replacing("validation", "tls_port", &tls_port.to_string());
+            set_up(match http_port {
+                Some(port) => setup.replacing("validation", "http_port", &port.to_string()),
+                None => setup,
+            })
+        });
+        let http_port = http_port.unwrap_or(world.responder.port());
+        let place = Self { world, http_port, tls_port };
+        for directory in ["webroot", "txt"] {
+            fs::create_dir_all(place.path(directory)).expect("a directory");
+        }
+        place.world.responder.answer_from(&place.path("webroot"));
+        place.world.dns.texts_from(&place.path("txt"));
+        place
+    }
+
+    /// Something in the client's home, which is the directory that scripts run in.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.world.acmed.path("home").join(name)
+    }
+
+    /// Writes a file into the client's home.
+    pub fn write(&self, name: &str, content: &str) {
+        fs::write(self.path(name), content).expect("a file can be written");
+    }
+
+    /// Writes a program into the client's home.
+    pub fn write_script(&self, name: &str, content: &str) {
+        self.write(name, content);
+        fs::set_permissions(self.path(name), Permissions::from_mode(0o755)).expect("a program");
+    }
+
+    /// Runs a script in a shell, and answers what it prints. See [`command`](Self::command).
+    ///
+    /// # Panics
+    ///
+    /// If it fails.
+    pub fn run(&self, script: &str) -> String {
+        let output = self.command(script).output().expect("a shell can be run");
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        let last = [&stdout, &stderr].into_iter().filter_map(|said| said.trim().lines().last());
+        let last = last.collect::<Vec<_>>().join(" / ");
+        let log = self.world.acmed.log();
+        assert!(output.status.success(), "{}: {last}\n{script}\n{stdout}\n{stderr}\n{log}", output.status);
+        stdout
+    }
+
+    /// Runs a script while a server runs, whose process is `$server`.
+    pub fn run_beside(&self, server: &str, script: &str) -> String {
+        self.run(&format!(
+            "{server} >server.log 2>&1 & server=$!
+             trap 'kill $server || true; wait; cat server.log >&2' EXIT
+             {script}"
+        ))
+    }
+
+    /// A script, where `$ACME` is the server's directory, `$ROOT` the certificate to trust, `$HTTP` and `$TLS` are the
+    /// ports that challenges are met on, `$WEBROOT` has the files that http-01 is answered with, `$TXT` one for each name
+    /// with TXT records, `$DNS` is the name server, and `$TOOLS` are the [`tools`].
+    pub fn command(&self, script: &str) -> Command {
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=5", PATIENCE, "bash", "-euc", script]).current_dir(self.path(""));
+        for variable in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+            command.env_remove(variable);
+        }
+        command
+            .env("HOME", self.path(""))
+            .env("ACME", self.world.acmed.base_url().to_owned() + "/directory")
+            .env("ROOT", self.world.acmed.root())
+            .env("HTTP", self.http_port.to_string())
+            .env("TLS", self.tls_port.to_string())
+            .env("WEBROOT", self.path("webroot"))
+            .env("TXT", self.path("txt"))
+            .env("TOOLS", tools())
+            .env("DNS", self.world.dns.address().to_string())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// The chain in a file. It leads to the server's root, and is for exactly these names. Answers its serial number.
+    pub fn certificate(&self, file: &str, names: &[&str]) -> String {
+        let path = self.path(file);
+        let chain = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        for name in names {
+            assert_chain_verifies(&chain, &self.world.acmed.root(), &name.replace('*', "any"));
+        }
+        assert_eq!(names_in(&chain), names.iter().map(|&name| name.to_owned()).collect());
+        leaf(&chain).serial_number().to_bn().expect("a number").to_string()
+    }
+
+    /// For how many days a certificate in a file is valid, from its beginning to its end.
+    pub fn validity(&self, file: &str) -> i32 {
+        let leaf = leaf(&fs::read_to_string(self.path(file)).expect("a certificate"));
+        leaf.not_before().diff(leaf.not_after()).expect("a time").days
+    }
+
+    /// How many certificates the server has revoked.
+    pub fn revocations(&self) -> usize {
+        let query = "SELECT CAST(count(*) AS TEXT) AS line FROM certificates WHERE revoked IS NOT NULL";
+        self.world.acmed.database().text(query).parse().expect("a number")
+    }
+}
+
+/// Where `scripts/test` puts what comes from no system package: in the target directory.
+pub fn tools() -> PathBuf {
+    let test = env::current_exe().expect("the path of this test");
+    test.ancestors().nth(3).expect("the target directory").join("real-clients")
+}
+
+fn names_in(chain: &str) -> BTreeSet<String> {
+    let names = leaf(chain).subject_alt_names().expect("names");
+    let address = |bytes: &[u8]| <[u8; 4]>::try_from(bytes).map(|octets| Ipv4Addr::from(octets).to_string());
+    names
+        .iter()
+        .filter_map(|name| name.dnsname().map(str::to_owned).or_else(|| address(name.ipaddress()?).ok()))
+        .collect()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A port of the loopback that is below those that the system gives to outgoing connections, so that none of them can be
+/// in the way when the client gets to listen there.
+fn quiet_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(process::id() % 200).expect("small") * 100;
+    loop {
+        let port = 10_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+}
