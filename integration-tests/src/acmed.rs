@@ -189,6 +189,25 @@ impl Acmed {
         assert!(self.wait_until_it_answers(), "acmed does not start again:\n{}", self.log());
     }
 
+    /// Runs another command of acmed's on the data of this server, and answers what it prints.
+    ///
+    /// # Panics
+    ///
+    /// If the command fails.
+    #[must_use]
+    pub fn beside(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(binary());
+        command.args(arguments).arg("--data-dir").arg(self.data()).args(["--base-url", &self.base_url]);
+        let config = self.path("acmed.toml");
+        if config.exists() {
+            command.arg("--config").arg(config);
+        }
+        let output = command.output().expect("acmed can be run");
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "acmed {}: {complaint}", arguments.join(" "));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {

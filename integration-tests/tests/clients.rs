@@ -73,6 +73,47 @@ fn certbot_gets_a_certificate_over_https_when_it_trusts_the_servers_root() {
     assert_chain_verifies(&certbot.certificate("tls.example.org"), &world.acmed.root(), "tls.example.org");
 }
 
+/// RFC 8555 section 7.3.4, by the line that `acmed eab create` prints.
+#[test]
+fn certbot_registers_with_the_line_that_goes_with_a_key_and_not_without() {
+    if missing("certbot") {
+        return;
+    }
+    let port = free_port();
+    let world = World::with(|setup| {
+        setup.with("directory", "external_account_required = true").replacing(
+            "validation",
+            "http_port",
+            &port.to_string(),
+        )
+    });
+    let home = world.acmed.path("certbot").display().to_string();
+    let directories = format!("--config-dir {home} --work-dir {home} --logs-dir {home}");
+    let certbot = Certbot { acmed: &world.acmed, user: None, directories, trusting: None };
+    let server = world.acmed.base_url().to_owned() + "/directory";
+    let register = format!("certbot register --server {server} --agree-tos -m you@example.com -n");
+    let certonly = format!(
+        "certbot certonly --standalone --http-01-port {port} --http-01-address 127.0.0.1 --server {server} -n -d"
+    );
+
+    certbot.refused(&register);
+    certbot.refused(&format!("{register} --eab-kid nobody --eab-hmac-key c2VjcmV0"));
+    assert_eq!(world.acmed.database().count("accounts"), 0);
+
+    let printed = world.acmed.beside(&["eab", "create", "--accounts", "1", "--domain", "example.org"]);
+    let line = printed.lines().find(|line| line.starts_with("certbot ")).expect("a line for certbot");
+    certbot.run(line);
+    certbot.run(&format!("{certonly} eab.example.org"));
+    assert_chain_verifies(&certbot.certificate("eab.example.org"), &world.acmed.root(), "eab.example.org");
+    certbot.refused(&format!("{certonly} eab.example.com"));
+    // This certbot trips over its own feet when it is to say so.
+    assert!(world.acmed.log().contains("was not granted eab.example.com"), "{}", world.acmed.log());
+
+    certbot.run(&format!("certbot unregister -n --server {server}"));
+    certbot.refused(line);
+    assert_eq!(world.acmed.database().count("accounts"), 1, "the key opened as many as it may");
+}
+
 /// certbot, and where it keeps what it has.
 struct Certbot<'a> {
     acmed: &'a Acmed,
@@ -84,6 +125,18 @@ struct Certbot<'a> {
 impl Certbot<'_> {
     /// Runs a line in a shell, as somebody would who pastes it. What says nothing of directories is told them.
     fn run(&self, line: &str) {
+        let (success, said) = self.output(line);
+        assert!(success, "{line}\n{said}\n{}", self.acmed.log());
+    }
+
+    /// That certbot cannot do it.
+    fn refused(&self, line: &str) {
+        let (success, said) = self.output(line);
+        assert!(!success, "{line}\n{said}");
+    }
+
+    /// Whether it went well, and what was said.
+    fn output(&self, line: &str) -> (bool, String) {
         let told = line.contains("--config-dir");
         let line = if told { line.to_owned() } else { format!("{line} {}", self.directories) };
         let prefix = self.user.map(User::prefix).unwrap_or_default();
@@ -96,7 +149,7 @@ impl Certbot<'_> {
         }
         let output = command.output().expect("a shell can be run");
         let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{line}\n{said}\n{}", self.acmed.log());
+        (output.status.success(), said.into_owned())
     }
 
     /// Where the chain is that it has for this name.
