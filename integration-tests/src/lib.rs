@@ -2,8 +2,8 @@
 //!
 //! They know the programs by their command lines, the protocol by RFC 8555, and nothing of the code behind: an
 //! [`Acmed`] is a process, a [`Client`] speaks HTTP over a socket and can misbehave in every way that a client can,
-//! a [`Responder`] and a [`Dns`] are the world that the server looks at when it validates. Only [`Database`] looks
-//! behind the curtain, to see that a refused request has changed nothing.
+//! a [`Responder`], a [`TlsResponder`] and a [`Dns`] are the world that the server looks at when it validates. Only
+//! [`Database`] looks behind the curtain, to see that a refused request has changed nothing.
 //!
 //! A server of another make can be tested, too, to test the tests: only what starts it is particular to acmed.
 
@@ -18,6 +18,7 @@ mod jws;
 mod key;
 mod openssl_cli;
 mod responder;
+pub mod tls_responder;
 mod user;
 mod world;
 
@@ -31,6 +32,7 @@ pub use jws::{Signed, flatten};
 pub use key::Key;
 pub use openssl_cli::{assert_chain_verifies, leaf};
 pub use responder::{Answer, Gate, Responder};
+pub use tls_responder::{ChallengeCertificate, TlsAnswer, TlsResponder};
 pub use user::{User, missing};
 pub use world::World;
 

@@ -16,9 +16,11 @@ mod finalize;
 mod jws;
 mod key_change;
 mod keys;
+mod name_server;
 mod not_built;
 mod orders;
 mod probe;
+mod proofs;
 mod revocation;
 mod room;
 mod transport;
@@ -35,7 +37,7 @@ struct Case(&'static str, fn(&Room) -> Vec<Probe<'_>>);
 #[test]
 fn every_bad_input_gets_an_answer_that_the_catalogue_wants_and_changes_nothing() {
     let catalogue = catalogue();
-    let sections: [&[Case]; 11] = [
+    let sections: [&[Case]; 12] = [
         transport::CASES,
         jws::CASES,
         keys::CASES,
@@ -46,6 +48,7 @@ fn every_bad_input_gets_an_answer_that_the_catalogue_wants_and_changes_nothing()
         finalize::CASES,
         revocation::CASES,
         validation::CASES,
+        proofs::CASES,
         transport::SLOW,
     ];
     let only = std::env::var("COYOTE_ONLY").unwrap_or_default();

@@ -10,8 +10,7 @@ pub(crate) const FEATURES: &[(&str, &[&str])] = &[
     ("policy that denies names", &["O30"]),
     ("renewal information (ARI)", &["O37"]),
     ("signer that can be slow or away", &["F03", "F48"]),
-    ("dns-01", &["V20", "V30", "V31", "V32", "V33", "V34", "V35", "V36", "V37"]),
-    ("tls-alpn-01", &["V50", "V51", "V52", "V53", "V54", "V55", "V56", "V58"]),
+    ("DNSSEC validation", &["V37"]),
     ("CAA checking", &["F46", "V70", "V71", "V72", "V73", "V74", "V75", "V77"]),
     ("management console", &["M01", "M02", "M03", "M04", "M05", "M07"]),
 ];

@@ -8,10 +8,10 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use integration_tests::{Account, Answer, Key, Object, Signed, World};
+use integration_tests::{Account, Answer, Key, Object, Signed, TlsResponder, World};
 use serde_json::{Value, json};
 
-use crate::{probe::Observed, transport};
+use crate::{name_server::NameServer, probe::Observed, transport};
 
 /// A server, two accounts on it, and one certificate.
 pub(crate) struct Room {
@@ -24,8 +24,13 @@ pub(crate) struct Room {
     pub(crate) done: Object,
     /// A port where no current TLS is spoken.
     pub(crate) old_tls: u16,
+    /// A server that validates by every challenge, where there are lies to be found, and an account on it.
+    pub(crate) proving: World,
+    pub(crate) prover: Account,
+    pub(crate) names: NameServer,
+    pub(crate) tls: TlsResponder,
     slow: Mutex<Vec<(&'static str, JoinHandle<Observed>)>>,
-    names: AtomicUsize,
+    numbers: AtomicUsize,
 }
 
 impl Room {
@@ -38,25 +43,28 @@ impl Room {
                 .with("limits", "authorization_lifetime = \"2s\"")
         });
         let old_tls = transport::old_tls();
-        let world = World::with(|setup| {
-            setup
-                .with("validation", "timeout = \"2s\"")
-                .with("validation", "connect_timeout = \"1s\"")
-                .with("validation", &format!("tls_port = {old_tls}"))
-                .with("limits", "validation_attempts = 2")
-                .with("limits", "validation_backoff = \"100ms\"")
+        let world =
+            World::with(|setup| impatient(setup).with("validation", &format!("tls_port = {old_tls}")));
+        let (names, tls) = (NameServer::start(), TlsResponder::start());
+        let proving = World::with(|setup| {
+            impatient(setup)
+                .with("validation", &format!("tls_port = {}", tls.port()))
+                .replacing("validation", "resolvers", &format!("[\"{}\"]", names.address()))
+                .replacing("validation", "challenges", "[\"http-01\", \"dns-01\", \"tls-alpn-01\"]")
         });
+        let prover = proving.client.account();
         let slow = Mutex::new(transport::start_slow_clients(&world.client.http));
         let (owner, attacker) = (world.client.account(), world.client.account());
         let done = owner.ready_order(&["done.example.org"], &world.responder);
         let _ = owner.certificate(&done);
         let done = owner.read(&done.url);
-        Self { world, hasty, owner, attacker, done, old_tls, slow, names: AtomicUsize::new(0) }
+        let numbers = AtomicUsize::new(0);
+        Self { world, hasty, owner, attacker, done, old_tls, proving, prover, names, tls, slow, numbers }
     }
 
     /// A name that was never used here.
     pub(crate) fn name(&self) -> String {
-        format!("n{}.example.org", self.names.fetch_add(1, Ordering::Relaxed))
+        format!("n{}.example.org", self.numbers.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The URL of newOrder.
@@ -117,19 +125,16 @@ impl Room {
     /// Has the owner's control of a name validated against this answer, which is made from the token and the key
     /// authorization, and waits for the verdict. All that hangs on it must be invalid.
     pub(crate) fn validate(&self, name: &str, answer: impl FnOnce(&str, &str) -> Answer) -> Observed {
-        let order = self.owner.order(&[name]);
-        let authorization = self.owner.authorizations(&order).remove(0);
-        let challenge = authorization.challenge("http-01");
-        let token = challenge.text("token");
-        let answer = answer(&token, &self.owner.key_authorization(&token));
-        self.world.responder.answer_token(&token, answer);
-        let _ = self.owner.post(&challenge.url, &json!({})).expect(200);
-        let authorization = self.owner.settled(&authorization.url);
-        let challenge = authorization.challenge("http-01");
-        let statuses = [authorization.status(), challenge.status()];
-        assert_eq!(statuses, ["invalid"; 2], "{}", authorization.json);
-        assert_eq!(self.owner.read(&order.url).status(), "invalid");
-        Observed::Verdict(challenge)
+        fail(&self.owner, "http-01", name, |right| {
+            let (token, _) = right.split_once('.').expect("a key authorization");
+            self.world.responder.answer_token(token, answer(token, right));
+        })
+    }
+
+    /// The same by another challenge, where lies are told: what is to be found is put in place with the key
+    /// authorization at hand.
+    pub(crate) fn prove(&self, kind: &str, name: &str, provision: impl FnOnce(&str)) -> Observed {
+        fail(&self.prover, kind, name, provision)
     }
 
     /// What became of the slow client of this case, which was started at the beginning.
@@ -168,4 +173,28 @@ impl Room {
             threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
         })
     }
+}
+
+/// What does not wait long for what is wrong.
+fn impatient(setup: integration_tests::Setup) -> integration_tests::Setup {
+    setup
+        .with("validation", "timeout = \"2s\"")
+        .with("validation", "connect_timeout = \"1s\"")
+        .with("limits", "validation_attempts = 2")
+        .with("limits", "validation_backoff = \"100ms\"")
+}
+
+/// Has an account's control of a name validated, and waits for the verdict. All that hangs on it must be invalid.
+fn fail(account: &Account, kind: &str, name: &str, provision: impl FnOnce(&str)) -> Observed {
+    let order = account.order(&[name]);
+    let authorization = account.authorizations(&order).remove(0);
+    let challenge = authorization.challenge(kind);
+    provision(&account.key_authorization(&challenge.text("token")));
+    let _ = account.post(&challenge.url, &json!({})).expect(200);
+    let authorization = account.settled(&authorization.url);
+    let challenge = authorization.challenge(kind);
+    let statuses = [authorization.status(), challenge.status()];
+    assert_eq!(statuses, ["invalid"; 2], "{}", authorization.json);
+    assert_eq!(account.read(&order.url).status(), "invalid");
+    Observed::Verdict(challenge)
 }
