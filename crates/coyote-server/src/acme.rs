@@ -18,7 +18,8 @@ use crate::{
     service::own_certificate::BY_OPERATOR,
     url::{InvalidBaseUrl, Urls, path},
     validate::{
-        AddressPolicy, ChallengeValidator, DnsResolver, Http01, InvalidServers, Network, NetworkLimits,
+        AddressPolicy, ChallengeValidator, Dns01, DnsResolver, Http01, InvalidServers, Network,
+        NetworkLimits, TlsAlpn01,
     },
     work::Workshop,
 };
@@ -98,7 +99,8 @@ pub enum BuildError {
 impl Acme {
     /// A server whose URLs start with `base_url`, that remembers in `storage` and issues through `issuer`.
     ///
-    /// Unless told otherwise it validates by http-01, keeps nonces in memory and allows whatever is proved.
+    /// Unless told otherwise it validates by http-01, dns-01 and tls-alpn-01, keeps nonces in memory and allows whatever is
+    /// proved.
     pub fn builder(
         base_url: impl Into<String>,
         storage: Arc<dyn Storage>,
@@ -176,7 +178,8 @@ impl AcmeBuilder {
         Self { nonces: Some(nonces), ..self }
     }
 
-    /// One more way to prove control, offered after those before it. Default, if none is added: [`Http01`].
+    /// One more way to prove control, offered after those before it. Default, if none is added:
+    /// [`Http01`], [`Dns01`], [`TlsAlpn01`].
     pub fn with_validator(mut self, validator: impl ChallengeValidator) -> Self {
         self.validators.push(Arc::new(validator));
         self
@@ -247,7 +250,7 @@ impl AcmeBuilder {
         let urls = Urls::new(&self.base_url)?;
         let mut validators = self.validators;
         if validators.is_empty() {
-            validators.push(Arc::new(Http01));
+            validators = vec![Arc::new(Http01), Arc::new(Dns01), Arc::new(TlsAlpn01)];
         }
         for (at, validator) in validators.iter().enumerate() {
             let kind = validator.challenge_type();
