@@ -3,7 +3,7 @@ const acme = require('acme-client');
 const fs = require('fs');
 const tls = require('tls');
 
-const { ACME, WEBROOT, TXT, TLS, EAB_KID, EAB_KEY } = process.env;
+const { ACME, WEBROOT, TXT, TLS, KID, MAC } = process.env;
 const accountKey = () => fs.readFileSync('account.key');
 
 /** Meets a challenge, and answers how to take the answer away again. */
@@ -40,7 +40,7 @@ async function main([does, ...names]) {
     if (!fs.existsSync('account.key')) {
         fs.writeFileSync('account.key', await acme.crypto.createPrivateEcdsaKey());
     }
-    const externalAccountBinding = EAB_KID ? { kid: EAB_KID, hmacKey: EAB_KEY } : {};
+    const externalAccountBinding = KID ? { kid: KID, hmacKey: MAC } : {};
     const client = new acme.Client({
         directoryUrl: ACME, accountKey: accountKey(), externalAccountBinding, backoffMin: 200, backoffMax: 1000,
     });

@@ -2,7 +2,7 @@
 
 use crate::{
     matrix::{Client, Feature, Report},
-    place::Place,
+    place::{Place, needs_external_account},
 };
 
 pub const CLIENT: Client = Client {
@@ -15,18 +15,18 @@ pub const CLIENT: Client = Client {
     run,
 };
 
+const PROGRAM: &str = include_str!("acme_client.js");
+
+const NODE: &str = "export NODE_PATH=$TOOLS/node_modules NODE_EXTRA_CA_CERTS=$ROOT; node acme_client.js";
+
 fn run(report: &Report) {
     let place = Place::webroot(|setup| setup.with_tls());
-    let node = |rest: &str| {
-        place.run(&format!(
-            "NODE_PATH=$TOOLS/node_modules NODE_EXTRA_CA_CERTS=$ROOT node acme_client.js {rest}"
-        ))
-    };
+    let node = |rest: &str| place.run(&format!("{NODE} {rest}"));
     let issue = |challenge: &str, names: &[&str]| {
         node(&format!("{challenge} '{}'", names.join("' '")));
         place.certificate("chain.pem", names)
     };
-    place.write("acme_client.js", include_str!("acme_client.js"));
+    place.write("acme_client.js", PROGRAM);
 
     report.step(Feature::Http01, || {
         issue("http-01", &["a.test", "b.test"]);
@@ -50,5 +50,11 @@ fn run(report: &Report) {
     });
     report.step(Feature::Deactivate, || {
         node("deactivate");
+    });
+    report.step(Feature::ExternalAccount, || {
+        let place = Place::webroot(|setup| needs_external_account(setup.with_tls()));
+        place.write("acme_client.js", PROGRAM);
+        place.run(&format!("{} {NODE} http-01 a.test", place.external_account()));
+        place.certificate("chain.pem", &["a.test"]);
     });
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     matrix::{Client, Feature, Report},
-    place::Place,
+    place::{Place, is_always_time_to_renew, needs_external_account},
 };
 
 pub const CLIENT: Client = Client {
@@ -52,18 +52,34 @@ fn run(report: &Report) {
     report.step(Feature::Address, || {
         serve(&place, "127.0.0.1", "disable_tlsalpn_challenge");
     });
+    report.step(Feature::ExternalAccount, || {
+        let place = Place::standalone(|setup| needs_external_account(setup.with_tls()));
+        place.write("Caddyfile", CADDYFILE);
+        let key = place.external_account();
+        place.run_beside(
+            &format!("{key} SITE=a.test ISSUER=\"eab $KID $MAC\" {CADDY}"),
+            &Place::handshake("a.test"),
+        );
+        place.certificate("chain.pem", &["a.test"]);
+    });
+    report.step(Feature::Renew, || {
+        let place = Place::standalone(|setup| is_always_time_to_renew(setup.with_tls()));
+        place.write("Caddyfile", CADDYFILE);
+        let serves = Place::handshake("a.test");
+        place.run_beside(
+            &format!("SITE=a.test ISSUER=disable_tlsalpn_challenge {CADDY}"),
+            &format!(
+                "{serves}; cp chain.pem first.pem
+                 while cmp -s chain.pem first.pem; do sleep 0.1; {serves}; done"
+            ),
+        );
+        place.certificate("chain.pem", &["a.test"]);
+    });
 }
 
-/// Starts it, and takes the chain from the handshake once it serves one.
-fn serve(place: &Place, site: &str, issuer: &str) -> String {
-    let name = if site.starts_with(char::is_numeric) { String::new() } else { format!("-servername {site}") };
-    place.run_beside(
-        &format!("SITE={site} ISSUER='{issuer}' caddy run --config Caddyfile"),
-        &format!(
-            "until openssl s_client -connect 127.0.0.1:$TLS {name} -showcerts </dev/null >handshake 2>/dev/null
-             do kill -0 $server; sleep 0.1; done
-             sed -n '/BEGIN CERT/,/END CERT/p' handshake >chain.pem",
-        ),
-    );
-    place.certificate("chain.pem", &[site])
+const CADDY: &str = "caddy run --config Caddyfile";
+
+fn serve(place: &Place, site: &str, issuer: &str) {
+    place.run_beside(&format!("SITE={site} ISSUER={issuer} {CADDY}"), &Place::handshake(site));
+    place.certificate("chain.pem", &[site]);
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     matrix::{Client, Feature, Report},
-    place::Place,
+    place::{Place, needs_external_account},
 };
 
 pub const CLIENT: Client = Client {
@@ -66,5 +66,11 @@ fn run(report: &Report) {
     report.step(Feature::Deactivate, || {
         certbot("update_account -m other@example.com");
         certbot("unregister");
+    });
+    report.step(Feature::ExternalAccount, || {
+        let place = Place::standalone(|setup| needs_external_account(setup.with_tls()));
+        let key = place.external_account();
+        place.run(&format!("{key} {CERTBOT} {STANDALONE} --eab-kid $KID --eab-hmac-key $MAC -d a.test"));
+        place.certificate("certbot/live/a.test/fullchain.pem", &["a.test"]);
     });
 }

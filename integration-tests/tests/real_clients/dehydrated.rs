@@ -1,8 +1,10 @@
 //! dehydrated, from Debian.
 
+use integration_tests::Setup;
+
 use crate::{
     matrix::{Client, Feature, Report},
-    place::Place,
+    place::{Place, needs_external_account},
 };
 
 pub const CLIENT: Client = Client {
@@ -36,14 +38,11 @@ true
 const DEHYDRATED: &str = "export CURL_CA_BUNDLE=$ROOT; dehydrated --config config";
 
 fn run(report: &Report) {
-    let place = Place::webroot(|setup| setup.with_tls());
+    let place = configured(|setup| setup);
     let dehydrated = |rest: &str| place.run(&format!("{DEHYDRATED} {rest}"));
     let certificate = |names: &[&str]| {
         place.certificate(&format!("certs/{}/fullchain.pem", names[0].replace("*.", "")), names)
     };
-    place.write_script("hook", HOOK);
-    place.run("echo CA=$ACME BASEDIR=$PWD WELLKNOWN=$WEBROOT CONTACT_EMAIL=you@example.com KEYSIZE=2048 | tr ' ' '\\n' >config");
-
     report.step(Feature::Http01, || {
         dehydrated("--register --accept-terms");
         dehydrated("--cron -d 'a.test b.test'");
@@ -70,4 +69,21 @@ fn run(report: &Report) {
         dehydrated("--account");
         dehydrated("--deactivate");
     });
+    report.step(Feature::ExternalAccount, || {
+        let place = configured(needs_external_account);
+        place.run(&format!(
+            "{} echo EAB_KID=$KID EAB_HMAC_KEY=$MAC | tr ' ' '\\n' >>config",
+            place.external_account()
+        ));
+        place.run(&format!("{DEHYDRATED} --register --accept-terms"));
+        place.run(&format!("{DEHYDRATED} --cron -d a.test"));
+        place.certificate("certs/a.test/fullchain.pem", &["a.test"]);
+    });
+}
+
+fn configured(set_up: impl FnOnce(Setup) -> Setup) -> Place {
+    let place = Place::webroot(|setup| set_up(setup.with_tls()));
+    place.write_script("hook", HOOK);
+    place.run("printf '%s\n' CA=$ACME BASEDIR=$PWD WELLKNOWN=$WEBROOT CONTACT_EMAIL=you@example.com >config");
+    place
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     matrix::{Client, Feature, Report},
-    place::Place,
+    place::{Place, needs_external_account},
 };
 
 pub const CLIENT: Client = Client {
@@ -52,5 +52,13 @@ fn run(report: &Report) {
         );
         lego("--dns exec --dns.disable-cp --dns.resolvers $DNS -d '*.wild.test' -d wild.test run");
         certificate(&["*.wild.test", "wild.test"]);
+    });
+    report.step(Feature::ExternalAccount, || {
+        let place = Place::standalone(|setup| needs_external_account(setup.with_tls()));
+        let key = place.external_account();
+        place.run(&format!(
+            "{key} {LEGO} --eab --kid $KID --hmac $MAC --http --http.port 127.0.0.1:$HTTP -d a.test run"
+        ));
+        place.certificate("lego/certificates/a.test.crt", &["a.test"]);
     });
 }

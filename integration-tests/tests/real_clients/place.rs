@@ -11,7 +11,9 @@ use std::{
     sync::atomic::{AtomicU16, Ordering},
 };
 
-use integration_tests::{Setup, World, assert_chain_verifies, leaf};
+use integration_tests::{Setup, User, World, assert_chain_verifies, leaf};
+use serde_json::Value;
+use tempfile::TempDir;
 
 /// How long a script may take, in seconds. None comes near it.
 const PATIENCE: &str = "60";
@@ -19,6 +21,7 @@ const PATIENCE: &str = "60";
 /// A server, and a home for a client of it. Nothing outside is touched.
 pub struct Place {
     world: World,
+    home: TempDir,
     http_port: u16,
     tls_port: u16,
 }
@@ -47,10 +50,12 @@ impl Place {
             })
         });
         let http_port = http_port.unwrap_or(world.responder.port());
-        let place = Self { world, http_port, tls_port };
+        let home = tempfile::Builder::new().prefix("client-").tempdir().expect("a temporary directory");
+        let place = Self { world, home, http_port, tls_port };
         for directory in ["webroot", "txt"] {
             fs::create_dir_all(place.path(directory)).expect("a directory");
         }
+        fs::copy(place.world.acmed.root(), place.path("root.pem")).expect("a root");
         place.world.responder.answer_from(&place.path("webroot"));
         place.world.dns.texts_from(&place.path("txt"));
         place
@@ -58,7 +63,7 @@ impl Place {
 
     /// Something in the client's home, which is the directory that scripts run in.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.world.acmed.path("home").join(name)
+        self.home.path().join(name)
     }
 
     /// Writes a file into the client's home.
@@ -87,6 +92,14 @@ impl Place {
         stdout
     }
 
+    /// What sets `$KID` and `$MAC` to a new key for external account binding.
+    pub fn external_account(&self) -> String {
+        let printed = self.world.acmed.beside(&["eab", "create", "--json"]);
+        let key: Value = serde_json::from_str(&printed).expect("JSON");
+        let text = |member: &str| key[member].as_str().expect("text").to_owned();
+        format!("export KID={} MAC={};", text("kid"), text("secret"))
+    }
+
     /// Runs a script while a server runs, whose process is `$server`.
     pub fn run_beside(&self, server: &str, script: &str) -> String {
         self.run(&format!(
@@ -94,6 +107,27 @@ impl Place {
              trap 'kill $server || true; wait; cat server.log >&2' EXIT
              {script}"
         ))
+    }
+
+    /// A script that waits until the server of a [`run_beside`](Self::run_beside) serves this site, on `$TLS`, with a
+    /// certificate of the CA's, and writes its chain to `chain.pem`.
+    pub fn handshake(site: &str) -> String {
+        let address = site.parse::<Ipv4Addr>().is_ok();
+        let name = if address { "-noservername".to_owned() } else { format!("-servername {site}") };
+        format!(
+            "until openssl s_client -connect 127.0.0.1:$TLS {name} -CAfile $ROOT -verify_return_error -showcerts \
+               </dev/null >handshake 2>/dev/null
+             do kill -0 $server; sleep 0.1; done
+             sed -n '/BEGIN CERT/,/END CERT/p' handshake >chain.pem"
+        )
+    }
+
+    /// Gives everything in the client's home to somebody.
+    pub fn give(&self, user: User) {
+        user.give(&self.path(""));
+        for entry in fs::read_dir(self.path("")).expect("a directory").flatten() {
+            user.give(&entry.path());
+        }
     }
 
     /// A script, where `$ACME` is the server's directory, `$ROOT` the certificate to trust, `$HTTP` and `$TLS` are the
@@ -108,7 +142,7 @@ impl Place {
         command
             .env("HOME", self.path(""))
             .env("ACME", self.world.acmed.base_url().to_owned() + "/directory")
-            .env("ROOT", self.world.acmed.root())
+            .env("ROOT", self.path("root.pem"))
             .env("HTTP", self.http_port.to_string())
             .env("TLS", self.tls_port.to_string())
             .env("WEBROOT", self.path("webroot"))
@@ -141,6 +175,16 @@ impl Place {
         let query = "SELECT CAST(count(*) AS TEXT) AS line FROM certificates WHERE revoked IS NOT NULL";
         self.world.acmed.database().text(query).parse().expect("a number")
     }
+}
+
+/// A server that opens no account without a key.
+pub fn needs_external_account(setup: Setup) -> Setup {
+    setup.with("directory", "external_account_required = true")
+}
+
+/// A server whose certificates are so old when they are new that it is time to renew them, by whatever reckoning.
+pub fn is_always_time_to_renew(setup: Setup) -> Setup {
+    setup.with("profiles.default", "validity = \"672s\"").with("profiles.default", "backdate = \"10m\"")
 }
 
 /// Where `scripts/test` puts what comes from no system package: in the target directory.

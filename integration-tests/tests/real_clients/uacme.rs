@@ -2,7 +2,7 @@
 
 use crate::{
     matrix::{Client, Feature, Report},
-    place::Place,
+    place::{Place, needs_external_account},
 };
 
 pub const CLIENT: Client = Client {
@@ -75,5 +75,14 @@ fn run(report: &Report) {
     });
     report.step(Feature::Deactivate, || {
         uacme("deactivate");
+    });
+    report.step(Feature::ExternalAccount, || {
+        let place = Place::webroot(needs_external_account);
+        place.write_script("hook", HOOK);
+        let uacme =
+            format!("{} export CHALLENGE=http-01; uacme -v -y -a $ACME -c uacme", place.external_account());
+        place.run(&format!("{uacme} -e $KID:$MAC new you@example.com"));
+        place.run(&format!("{uacme} -h ./hook issue a.test"));
+        place.certificate("uacme/a.test/cert.pem", &["a.test"]);
     });
 }
