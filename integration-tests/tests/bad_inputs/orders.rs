@@ -104,12 +104,6 @@ pub(crate) const CASES: &[Case] = &[
     Case("O36", |room| {
         payloads(room, &[json!({"identifiers": [{"type": "dns", "value": room.name()}], "profile": "nope"})])
     }),
-    Case("O38", |room| {
-        let url = format!("{}/acme/new-authz", room.world.acmed.base_url());
-        let names = [room.name(), "*.example.org".into()];
-        let payload = |name: &String| json!({"identifier": {"type": "dns", "value": name}});
-        names.iter().map(|name| send(room, name, room.owner.signed(&url, &payload(name)))).collect()
-    }),
     Case("Z01", |room| {
         let unknown = room.done.url[..room.done.url.len() - 22].to_owned() + "AAAAAAAAAAAAAAAAAAAAAA";
         let random = room.attacker.post_as_get(&unknown).json();

@@ -11,13 +11,14 @@ use std::{
 use integration_tests::{Account, Answer, Key, Object, Signed, TlsResponder, World};
 use serde_json::{Value, json};
 
-use crate::{name_server::NameServer, probe::Observed, transport};
+use crate::{name_server::NameServer, probe::Observed, strict::Strict, transport};
 
 /// A server, two accounts on it, and one certificate.
 pub(crate) struct Room {
     pub(crate) world: World,
     /// A server where nothing lasts, and where the terms must be agreed to.
     pub(crate) hasty: World,
+    pub(crate) strict: Strict,
     pub(crate) owner: Account,
     pub(crate) attacker: Account,
     /// A valid order of the owner's, and its certificate's URL.
@@ -59,7 +60,22 @@ impl Room {
         let _ = owner.certificate(&done);
         let done = owner.read(&done.url);
         let numbers = AtomicUsize::new(0);
-        Self { world, hasty, owner, attacker, done, old_tls, proving, prover, names, tls, slow, numbers }
+        let strict = Strict::new();
+        Self {
+            world,
+            hasty,
+            strict,
+            owner,
+            attacker,
+            done,
+            old_tls,
+            proving,
+            prover,
+            names,
+            tls,
+            slow,
+            numbers,
+        }
     }
 
     /// A name that was never used here.
