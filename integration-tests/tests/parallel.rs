@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, io::Write, sync::Barrier, thread, time::Instant};
 
-use coyote_jose::base64url;
+use coyote_jose::{Algorithm, base64url, sign_mac};
 use integration_tests::{Account, Client, Key, Request, Response, Setup, World, leaf};
 use openssl::x509::X509;
 use serde_json::{Value, json};
@@ -90,20 +90,54 @@ fn a_certificate_is_replaced_by_one_of_twenty_orders() {
 #[test]
 fn no_more_orders_are_open_than_may_be() {
     let world = World::with(|setup| setup.with("limits", "open_orders = 5"));
-    rounds("20 orders where 5 may be open", |round| {
-        let account = world.client.account();
-        let order = |n| {
-            let name = format!("n{n}.r{round}.example.org");
-            let payload = json!({"identifiers": [{"type": "dns", "value": name}]});
-            account.signed(&world.client.resource("newOrder"), &payload).request()
+    rounds("20 orders where 5 may be open", |round| require_five(&world, round));
+}
+
+/// RFC 8555 section 7.3.4.
+#[test]
+fn a_key_for_one_external_account_opens_one_for_twenty_who_have_it() {
+    let world = World::new();
+    let url = world.client.resource("newAccount");
+    rounds("20 accounts by a key for one", |round| {
+        let made = world.acmed.beside(&["eab", "create", "--json", "--accounts", "1"]);
+        let made: Value = serde_json::from_str(&made).expect("JSON");
+        let text = |name: &str| made[name].as_str().expect("a text");
+        let secret = base64url::decode(text("secret")).expect("base64url");
+        let join = |_| {
+            let key = Key::new();
+            let jwk = key.jwk.to_string();
+            let binding = sign_mac(Algorithm::HS256, &secret, text("kid"), &url, jwk.as_bytes());
+            let binding: Value = serde_json::from_str(&binding.expect("a MAC")).expect("JSON");
+            let payload = json!({"externalAccountBinding": binding});
+            world.client.signed_by_jwk(&key, &url, &payload).request()
         };
-        let answers = at_once(&world, &(0..20).map(order).collect::<Vec<_>>());
-        let (good, bad): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 201);
-        assert_eq!(good.len(), 5);
-        for answer in bad {
-            answer.expect_problem(429, "rateLimited");
-        }
+        let answers = at_once(&world, &(0..20).map(join).collect::<Vec<_>>());
+        let _ = the_one(&answers, 201, 403, "unauthorized");
+        assert_eq!(world.acmed.database().count("accounts"), round + 1);
     });
+}
+
+/// RFC 8555 section 6.6.
+#[test]
+fn a_quota_is_good_for_what_it_says_however_many_take_from_it() {
+    let world = World::with(|setup| setup.with("rate_limits", "orders_per_account = \"5/1h\""));
+    rounds("20 orders of which 5 are allowed", |round| require_five(&world, round));
+}
+
+/// Of 20 orders of a new account, asked for at once, it gets 5.
+fn require_five(world: &World, round: usize) {
+    let account = world.client.account();
+    let order = |n| {
+        let name = format!("n{n}.r{round}.example.org");
+        let payload = json!({"identifiers": [{"type": "dns", "value": name}]});
+        account.signed(&world.client.resource("newOrder"), &payload).request()
+    };
+    let answers = at_once(world, &(0..20).map(order).collect::<Vec<_>>());
+    let (good, bad): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 201);
+    assert_eq!(good.len(), 5);
+    for answer in bad {
+        answer.expect_problem(429, "rateLimited");
+    }
 }
 
 /// Rounds are not to be held up by limits that are not theirs.
