@@ -7,7 +7,7 @@ use coyote_protocol::{
     Subproblem, Timestamp, Token,
 };
 use coyote_storage::{
-    Account, Authorization, AuthorizationId, BeginIssuance, Challenge, ChallengeId, Conflict,
+    Account, Authorization, AuthorizationId, BeginIssuance, Cause, Challenge, ChallengeId, Conflict,
     ExternalAccountKey, NewOrder, Order, OrderId, Serial, StorageError, Work,
 };
 use tracing::instrument;
@@ -47,11 +47,10 @@ impl Acme {
             Some(certificate) => Some(self.accept_replaced(account, certificate, &identifiers).await?.id),
             None => None,
         };
-        let (reused, authorizations) = self.authorizations_for(account, &identifiers, now).await?;
         let order = Order {
             id: OrderId::from_bytes(self.entropy.bytes()?),
             account: account.id,
-            authorizations,
+            authorizations: Vec::new(),
             profile: Some(profile.name.clone()),
             not_before: wanted.not_before,
             not_after: wanted.not_after,
@@ -69,8 +68,7 @@ impl Acme {
             Some(_) => None,
             None => self.rate_limiter.new_order(&account.id, now).await??,
         };
-        let new = NewOrder { order, reused, most_open: self.limits.open_orders };
-        let order = self.storage.create_order(new, &request.cause).await?;
+        let order = self.store_order(account, order, &request.cause).await?;
         tracing::info!(order = %order.id, identifiers = ?order.identifiers, "new order");
         let reply = self.order_reply(201, &order, now).await?;
         Ok(reply.with_location(self.urls.order(&order.id)).with_rate_limit(fields))
@@ -181,14 +179,29 @@ impl Acme {
         Ok(identifier)
     }
 
-    /// Authorizations for the identifiers: such as the account has and may use again, and new ones for the others.
-    async fn authorizations_for(
+    /// Stores a new order, with an authorization for each identifier.
+    async fn store_order(&self, account: &Account, order: Order, cause: &Cause) -> Result<Order> {
+        let reuse = self.limits.authorization_reuse;
+        let new = self.authorized(account, &order, reuse, cause.now).await?;
+        match self.storage.create_order(new, cause).await {
+            // One that was to be used again has ended since: nothing that the client has done wrong.
+            Err(StorageError::Conflict(Conflict::AuthorizationNotValid)) => {
+                let new = self.authorized(account, &order, Duration::ZERO, cause.now).await?;
+                Ok(self.storage.create_order(new, cause).await?)
+            }
+            stored => Ok(stored?),
+        }
+    }
+
+    /// The order, with such authorizations as the account has and may use again, and new ones for the other identifiers.
+    async fn authorized(
         &self,
         account: &Account,
-        identifiers: &[Identifier],
+        order: &Order,
+        reuse: Duration,
         now: Timestamp,
-    ) -> Result<(Vec<AuthorizationId>, Vec<Authorization>)> {
-        let reuse = self.limits.authorization_reuse;
+    ) -> Result<NewOrder> {
+        let identifiers = &order.identifiers;
         let held = match reuse.is_zero() {
             true => Vec::new(),
             false => {
@@ -203,8 +216,12 @@ impl Acme {
         let reused: Vec<&Authorization> = held.iter().filter(fresh).collect();
         let missing = identifiers.iter().filter(|name| !reused.iter().any(|held| held.identifier == **name));
         let new = missing.map(|identifier| self.prepare_authorization(account, identifier, now));
-        let new = new.collect::<Result<_>>()?;
-        Ok((reused.into_iter().map(|held| held.id).collect(), new))
+        let authorizations = new.collect::<Result<_>>()?;
+        Ok(NewOrder {
+            order: Order { authorizations, ..order.clone() },
+            reused: reused.into_iter().map(|held| held.id).collect(),
+            most_open: self.limits.open_orders,
+        })
     }
 
     /// Until when something new can be pending.
