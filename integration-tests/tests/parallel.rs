@@ -124,6 +124,31 @@ fn a_quota_is_good_for_what_it_says_however_many_take_from_it() {
     rounds("20 orders of which 5 are allowed", |round| require_five(&world, round));
 }
 
+/// RFC 8555 section 7.5.2.
+#[test]
+fn an_authorization_that_is_given_up_while_it_is_used_again_makes_no_order_fail_and_none_ready() {
+    let world = World::with(roomy);
+    let account = world.client.account();
+    let payload = json!({"identifiers": [{"type": "dns", "value": "a.example.org"}]});
+    rounds("10 orders while their authorization is given up", |_| {
+        let held = account.order(&["a.example.org"]);
+        account.validate(&held, &world.responder);
+        let order = |_| account.signed(&world.client.resource("newOrder"), &payload).request();
+        let mut requests: Vec<_> = (0..10).map(order).collect();
+        let authorization = &held.list("authorizations")[0];
+        requests.insert(5, account.signed(authorization, &json!({"status": "deactivated"})).request());
+
+        for (at, answer) in at_once(&world, &requests).into_iter().enumerate() {
+            if at == 5 {
+                let _ = answer.expect(200);
+            } else {
+                let status = account.read(&answer.expect(201).location()).status().to_owned();
+                assert!(["pending", "invalid"].contains(&&*status), "{status}");
+            }
+        }
+    });
+}
+
 /// Of 20 orders of a new account, asked for at once, it gets 5.
 fn require_five(world: &World, round: usize) {
     let account = world.client.account();
