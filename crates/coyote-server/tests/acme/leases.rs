@@ -6,7 +6,7 @@ use coyote_protocol::ChallengeType;
 use coyote_server::{Acme, Limits};
 use coyote_storage::CertificateStore;
 use serde_json::json;
-use tokio::{runtime::Builder, task::spawn_blocking, time::sleep};
+use tokio::{runtime::Builder, sync::oneshot, task::spawn_blocking, time::sleep};
 
 use crate::{
     account::{Account, Object},
@@ -167,6 +167,22 @@ async fn work_that_there_is_no_room_for_is_done_when_there_is() {
         assert_eq!(account.read(&order.url).await.text("status"), "ready");
     }
     assert_eq!(world.validator.looks(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_is_asked_to_stop_ends_what_it_has_begun() {
+    let world = World::new();
+    world.validator.take(3 * SECOND);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let work = tokio::spawn(world.acme.clone().run_jobs(async { stopped.await.unwrap() }));
+    let account = world.account().await;
+    let order = account.order(&["a.example"]).await;
+    let _ = begin(&account, &order).await;
+
+    stop.send(()).unwrap();
+    work.await.unwrap();
+
+    assert_eq!(account.read(&order.url).await.text("status"), "ready");
 }
 
 /// A process whose clock stands still.

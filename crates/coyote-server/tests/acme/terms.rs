@@ -48,6 +48,7 @@ async fn who_agreed_to_terms_that_have_changed_since_orders_nothing_until_they_a
     let hour = Duration::from_secs(3600);
     let world = with_terms(Some(START + hour));
     let account = world.account().await;
+    let _ = account.order(&["before.example"]).await;
     sleep(2 * hour).await;
 
     let identifier = json!({"type": "dns", "value": "a.example"});
