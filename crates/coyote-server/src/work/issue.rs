@@ -52,6 +52,10 @@ impl Acme {
 
     /// What becomes of the order; an error if that cannot be said yet.
     async fn certificate_for(&self, lease: &Lease, order: Order) -> Result<IssuanceOutcome> {
+        // Whoever began the last one did not live to say how it went.
+        if lease.attempts > self.limits.issuance_attempts {
+            return Ok(IssuanceOutcome::Refused(given_up()));
+        }
         let now = self.clock.now();
         let order = if lease.attempts > 1 { self.with_fresh_serial(lease, order, now).await? } else { order };
         let ready = match order.authorize_issuance(now, |name, method| self.allows_method(name, method)) {
@@ -123,8 +127,7 @@ impl Acme {
     async fn retry_issuance(&self, lease: Lease, failure: &Error) -> Result<Option<Order>, StorageError> {
         tracing::error!(attempt = lease.attempts, error = %chain(failure), "an issuance failed");
         if lease.attempts >= self.limits.issuance_attempts {
-            let problem = Problem::new(ProblemType::ServerInternal, "the certificate could not be issued");
-            return self.settle_issuance(lease, IssuanceOutcome::Refused(problem)).await;
+            return self.settle_issuance(lease, IssuanceOutcome::Refused(given_up())).await;
         }
         let now = self.clock.now();
         let due = now + self.limits.backoff(self.limits.issuance_backoff, lease.attempts);
@@ -138,4 +141,9 @@ impl Acme {
 /// What the client is told when its order may not be signed after all.
 fn not_authorized(error: &NotAuthorized) -> Problem {
     Problem::new(ProblemType::Unauthorized, error.to_string())
+}
+
+/// What the client is told when no attempt is left.
+fn given_up() -> Problem {
+    Problem::new(ProblemType::ServerInternal, "the certificate could not be issued")
 }

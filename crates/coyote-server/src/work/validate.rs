@@ -84,6 +84,11 @@ impl Acme {
         authorization: &Authorization,
         account: &Account,
     ) -> Result<Result<(), ValidationFailure>> {
+        // Whoever began the last one did not live to say how it went.
+        if lease.attempts > self.limits.validation_attempts {
+            let detail = format!("whether {} is controlled could not be found out", authorization.identifier);
+            return Ok(Err(ValidationFailure::definitive(ProblemType::ServerInternal, detail)));
+        }
         let now = self.clock.now();
         let cause = self.own_cause(now)?;
         let challenge = subject(lease, authorization)

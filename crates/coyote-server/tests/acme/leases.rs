@@ -83,6 +83,45 @@ async fn an_issuance_of_a_process_that_died_is_done_by_another_with_a_serial_of_
     assert!(world.storage.certificate_by_serial(&serials[1]).await.is_ok());
 }
 
+/// Else it would do so for ever.
+#[tokio::test(start_paused = true)]
+async fn work_that_kills_each_process_that_does_it_is_given_up() {
+    let world = World::new();
+    let other = validator();
+    let two = Limits { issuance_attempts: 2, validation_attempts: 2, ..Limits::default() };
+    let process = || world.beside(&other).with_limits(two.clone()).build().unwrap();
+    let account = Account::open(&process()).await;
+    let ready = account.ready_order(&["a.example"]).await;
+    let pending = account.order(&["b.example"]).await;
+    world.issuer.take(FOR_EVER);
+    other.take(FOR_EVER);
+
+    let (first, orders) = (account.clone(), [ready.clone(), pending.clone()]);
+    dying(async move || {
+        let _ = first.finalize(&orders[0]).await.expect(200);
+        let _ = begin(&first, &orders[1]).await;
+    })
+    .await;
+    let (second, issuer, looking) = (process(), world.issuer.clone(), other.clone());
+    dying(async move || {
+        tokio::spawn(second.run_jobs(std::future::pending()));
+        while issuer.serials().len() < 2 || looking.looks() < 3 {
+            sleep(SECOND).await;
+        }
+    })
+    .await;
+    let heir = process();
+    world.run(&heir);
+    let account = account.at(&heir);
+    sleep(30 * SECOND).await;
+
+    assert_eq!((world.issuer.serials().len(), other.looks()), (2, 3), "nobody has tried again");
+    let order = account.read(&ready.url).await;
+    assert_eq!(order.text("status"), "invalid");
+    assert_eq!(order.json["error"]["type"], "urn:ietf:params:acme:error:serverInternal");
+    assert_eq!(account.read(&pending.url).await.text("status"), "invalid");
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_is_slow_and_alive_keeps_the_work_to_itself() {
     let world = World::new();
