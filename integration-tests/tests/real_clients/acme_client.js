@@ -6,7 +6,7 @@ const tls = require('tls');
 const { ACME, WEBROOT, TXT, TLS, KID, MAC } = process.env;
 const accountKey = () => fs.readFileSync('account.key');
 
-/** Meets a challenge, and answers how to take the answer away again. */
+/** Meets a challenge. */
 const meet = {
     'http-01': async (authz, challenge, answer) => fs.writeFileSync(`${WEBROOT}/${challenge.token}`, answer),
     'dns-01': async (authz, challenge, answer) => {
@@ -21,7 +21,7 @@ const meet = {
 };
 
 async function issue(client, challenge, names) {
-    const [key, csr] = await acme.crypto.createCsr({ altNames: names }, await acme.crypto.createPrivateEcdsaKey());
+    const [, csr] = await acme.crypto.createCsr({ altNames: names }, await acme.crypto.createPrivateEcdsaKey());
     const chain = await client.auto({
         csr,
         email: 'you@example.com',
@@ -33,7 +33,19 @@ async function issue(client, challenge, names) {
         challengeRemoveFn: async () => {},
     });
     fs.writeFileSync('chain.pem', chain);
-    fs.writeFileSync('chain.key', key);
+}
+
+/** What auto() cannot: it takes all names for DNS names. */
+async function issueForAddress(client, address) {
+    const order = await client.createOrder({ identifiers: [{ type: 'ip', value: address }] });
+    for (const authz of await client.getAuthorizations(order)) {
+        const challenge = authz.challenges.find(({ type }) => type === 'http-01');
+        await meet['http-01'](authz, challenge, await client.getChallengeKeyAuthorization(challenge));
+        await client.completeChallenge(challenge);
+        await client.waitForValidStatus(challenge);
+    }
+    const [, csr] = await acme.crypto.createCsr({ altNames: [address] }, await acme.crypto.createPrivateEcdsaKey());
+    fs.writeFileSync('chain.pem', await client.getCertificate(await client.finalizeOrder(order, csr)));
 }
 
 async function main([does, ...names]) {
@@ -49,6 +61,8 @@ async function main([does, ...names]) {
     }
     await client.createAccount({ termsOfServiceAgreed: true, contact: ['mailto:you@example.com'] });
     switch (does) {
+        case 'address':
+            return issueForAddress(client, names[0]);
         case 'revoke':
             return client.revokeCertificate(fs.readFileSync('chain.pem'), { reason: 4 });
         case 'rollover': {

@@ -22,7 +22,7 @@ pub const CLIENT: Client = Client {
                 Feature::RenewalInfo,
             ],
         ),
-        ("acme-tiny asks for all names as DNS names", &[Feature::Address]),
+        ("acme-tiny looks for nothing but DNS names in a CSR", &[Feature::Address]),
     ],
     run,
 };

@@ -10,10 +10,7 @@ pub const CLIENT: Client = Client {
     needs: &["caddy", "openssl"],
     cannot: &[
         ("Debian's caddy has no DNS provider", &[Feature::Wildcard]),
-        (
-            "caddy 2.6 does so only by itself, and on no order",
-            &[Feature::Revoke, Feature::Rollover, Feature::Deactivate],
-        ),
+        ("caddy 2.6 has no command that does", &[Feature::Revoke, Feature::Rollover, Feature::Deactivate]),
         ("caddy 2.6 cannot", &[Feature::Profile, Feature::RenewalInfo]),
     ],
     run,
@@ -48,6 +45,7 @@ fn run(report: &Report) {
     });
     report.step(Feature::TlsAlpn01, || {
         serve(&place, "tls.test", "disable_http_challenge");
+        place.assert_proved("tls-alpn-01", "tls.test");
     });
     report.step(Feature::Address, || {
         serve(&place, "127.0.0.1", "disable_tlsalpn_challenge");

@@ -62,6 +62,7 @@ fn run(report: &Report) {
              --manual-cleanup-hook 'rm -f $TXT/_acme-challenge.$CERTBOT_DOMAIN'",
         );
         certificate("wild.test", &["*.wild.test", "wild.test"]);
+        place.assert_proved("dns-01", "*.wild.test");
     });
     report.step(Feature::Deactivate, || {
         certbot("update_account -m other@example.com");

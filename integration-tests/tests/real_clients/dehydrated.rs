@@ -23,7 +23,7 @@ case $1 in
 deploy_challenge)
   echo "$4" >>"$TXT/_acme-challenge.$2"
   if [ -e alpn/"$2".crt.pem ]; then
-    openssl s_server -quiet -accept 127.0.0.1:"$TLS" -alpn acme-tls/1 -cert alpn/"$2".crt.pem -key alpn/"$2".key.pem \
+    timeout 30 openssl s_server -quiet -accept 127.0.0.1:"$TLS" -alpn acme-tls/1 -cert alpn/"$2".crt.pem -key alpn/"$2".key.pem \
       </dev/null >s_server.log 2>&1 &
     echo $! >s_server.pid
     until (: </dev/tcp/127.0.0.1/"$TLS") 2>/dev/null; do sleep 0.05; done
@@ -60,10 +60,12 @@ fn run(report: &Report) {
     report.step(Feature::TlsAlpn01, || {
         dehydrated("--cron -t tls-alpn-01 --alpn alpn --hook ./hook -d tls.test");
         certificate(&["tls.test"]);
+        place.assert_proved("tls-alpn-01", "tls.test");
     });
     report.step(Feature::Wildcard, || {
         dehydrated("--cron -t dns-01 --hook ./hook --alias wild.test -d '*.wild.test wild.test'");
         certificate(&["*.wild.test", "wild.test"]);
+        place.assert_proved("dns-01", "*.wild.test");
     });
     report.step(Feature::Deactivate, || {
         dehydrated("--account");

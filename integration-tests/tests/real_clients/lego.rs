@@ -44,6 +44,7 @@ fn run(report: &Report) {
     report.step(Feature::TlsAlpn01, || {
         lego("--tls --tls.port 127.0.0.1:$TLS -d tls.test run");
         certificate(&["tls.test"]);
+        place.assert_proved("tls-alpn-01", "tls.test");
     });
     report.step(Feature::Wildcard, || {
         place.write_script(
@@ -52,6 +53,7 @@ fn run(report: &Report) {
         );
         lego("--dns exec --dns.disable-cp --dns.resolvers $DNS -d '*.wild.test' -d wild.test run");
         certificate(&["*.wild.test", "wild.test"]);
+        place.assert_proved("dns-01", "*.wild.test");
     });
     report.step(Feature::ExternalAccount, || {
         let place = Place::standalone(|setup| needs_external_account(setup.with_tls()));

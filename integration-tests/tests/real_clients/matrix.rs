@@ -67,6 +67,16 @@ enum Outcome {
     Failed(String),
 }
 
+impl Outcome {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::NotApplicable(_) => "n.a.",
+            Self::Failed(_) => "FAILED",
+        }
+    }
+}
+
 /// Where the steps of a client are noted down.
 pub struct Report {
     outcomes: Mutex<BTreeMap<Feature, Outcome>>,
@@ -164,47 +174,44 @@ pub fn run(clients: &[&Client]) -> bool {
 
 /// Prints the matrix, and why things are as they are. Answers whether nothing has failed.
 fn print(rows: &[(&str, Option<BTreeMap<Feature, Outcome>>)]) -> bool {
-    let mut notes = Vec::new();
-    let mut good = true;
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-    println!(
-        "\n{:width$} | {}",
-        "",
-        Feature::ALL.iter().map(|feature| feature.name()).collect::<Vec<_>>().join(" | ")
-    );
+    let line = |name: &str, cells: &dyn Fn(Feature) -> &'static str| {
+        let cell =
+            |feature: &Feature| format!("{:1$}", cells(*feature), feature.name().len().max("passed".len()));
+        println!("{name:width$} | {}", Feature::ALL.iter().map(cell).collect::<Vec<_>>().join(" | "));
+    };
+    println!();
+    line("", &Feature::name);
     for (name, outcomes) in rows {
-        let Some(outcomes) = outcomes else {
-            println!("{name:width$} | SKIPPED: it is not on this machine");
-            continue;
-        };
-        let mut cells = Vec::new();
-        let mut reasons = BTreeMap::<_, Vec<_>>::new();
-        for (feature, outcome) in outcomes {
-            let cell = match outcome {
-                Outcome::Passed => "passed",
-                Outcome::NotApplicable(_) => "n.a.",
-                Outcome::Failed(_) => "FAILED",
-            };
-            cells.push(format!("{cell:0$}", feature.name().len()));
-            match outcome {
-                Outcome::Passed => {}
-                Outcome::NotApplicable(reason) => reasons.entry(*reason).or_default().push(feature.name()),
-                Outcome::Failed(reason) => {
-                    good = false;
-                    notes.push(format!("{name}, {}: FAILED: {}", feature.name(), beginning(reason)));
-                }
-            }
+        match outcomes {
+            Some(outcomes) => line(name, &|feature| outcomes[&feature].word()),
+            None => println!("{name:width$} | SKIPPED: it is not on this machine"),
         }
-        notes.extend(
-            reasons
-                .iter()
-                .map(|(reason, features)| format!("{name}, {}: n.a.: {reason}", features.join(", "))),
-        );
-        println!("{name:width$} | {}", cells.join(" | "));
     }
     println!();
-    notes.iter().for_each(|note| println!("{note}"));
-    good
+    let all =
+        || rows.iter().flat_map(|(name, outcomes)| outcomes.iter().map(move |outcomes| (name, outcomes)));
+    for (name, outcomes) in all() {
+        notes(outcomes).iter().for_each(|note| println!("{name}, {note}"));
+    }
+    !all().flat_map(|(_, outcomes)| outcomes.values()).any(|outcome| matches!(outcome, Outcome::Failed(_)))
+}
+
+/// Why there is something else than success: each reason once, with the features that it is one for.
+fn notes(outcomes: &BTreeMap<Feature, Outcome>) -> Vec<String> {
+    let mut features = BTreeMap::<_, Vec<_>>::new();
+    for (feature, outcome) in outcomes {
+        let reason = match outcome {
+            Outcome::Passed => continue,
+            Outcome::NotApplicable(reason) => (*reason).to_owned(),
+            Outcome::Failed(reason) => beginning(reason),
+        };
+        features.entry((outcome.word(), reason)).or_default().push(feature.name());
+    }
+    let note = |((word, reason), features): ((&str, String), Vec<&str>)| {
+        format!("{}: {word}: {reason}", features.join(", "))
+    };
+    features.into_iter().map(note).collect()
 }
 
 /// The whole was printed when it happened.

@@ -164,6 +164,12 @@ impl Place {
         leaf(&chain).serial_number().to_bn().expect("a number").to_string()
     }
 
+    /// Sees that this challenge is what proved this name.
+    pub fn assert_proved(&self, challenge: &str, name: &str) {
+        let log = self.world.acmed.log();
+        assert!(log.contains(&format!("subject={challenge} {name} ")), "no {challenge} of {name} in\n{log}");
+    }
+
     /// For how many days a certificate in a file is valid, from its beginning to its end.
     pub fn validity(&self, file: &str) -> i32 {
         let leaf = leaf(&fs::read_to_string(self.path(file)).expect("a certificate"));
@@ -172,8 +178,12 @@ impl Place {
 
     /// How many certificates the server has revoked.
     pub fn revocations(&self) -> usize {
-        let query = "SELECT CAST(count(*) AS TEXT) AS line FROM certificates WHERE revoked IS NOT NULL";
-        self.world.acmed.database().text(query).parse().expect("a number")
+        self.world.acmed.database().count("certificates WHERE revoked IS NOT NULL")
+    }
+
+    /// How many orders have said which certificate they replace. RFC 9773 section 5.
+    pub fn replacements(&self) -> usize {
+        self.world.acmed.database().count("orders WHERE replaces IS NOT NULL")
     }
 }
 

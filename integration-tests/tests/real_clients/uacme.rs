@@ -54,6 +54,7 @@ fn run(report: &Report) {
             "export CHALLENGE=dns-01; uacme -v -y -a $ACME -c uacme -h ./hook issue '*.wild.test' wild.test",
         );
         certificate(&["*.wild.test", "wild.test"]);
+        place.assert_proved("dns-01", "*.wild.test");
     });
     report.step(Feature::TlsAlpn01, || {
         place.run_beside(
@@ -62,6 +63,7 @@ fn run(report: &Report) {
              CHALLENGE=tls-alpn-01 uacme -v -y -a $ACME -c uacme -h ./hook issue tls.test",
         );
         certificate(&["tls.test"]);
+        place.assert_proved("tls-alpn-01", "tls.test");
     });
     report.step(Feature::Rollover, || {
         uacme("newkey");
