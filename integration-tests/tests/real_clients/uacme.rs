@@ -58,8 +58,8 @@ fn run(report: &Report) {
     });
     report.step(Feature::TlsAlpn01, || {
         place.run_beside(
-            "ualpn -4 -b 127.0.0.1@$TLS -c 127.0.0.1@$HTTP -s $PWD/ualpn.sock",
-            "until [ -e ualpn.sock ]; do sleep 0.05; done
+            "ualpn -4 -b 127.0.0.1@$TLS -c 127.0.0.1@$HTTP -s $PWD/ualpn.sock -p $PWD/ualpn.pid",
+            "until [ -e ualpn.sock ]; do kill -0 $server; sleep 0.05; done
              CHALLENGE=tls-alpn-01 uacme -v -y -a $ACME -c uacme -h ./hook issue tls.test",
         );
         certificate(&["tls.test"]);
