@@ -121,7 +121,10 @@ impl Client {
         };
         let mut outcomes = report.outcomes.into_inner().unwrap();
         for (reason, features) in self.cannot {
-            outcomes.extend(features.iter().map(|feature| (*feature, Outcome::NotApplicable(reason))));
+            for feature in *features {
+                let shown = outcomes.insert(*feature, Outcome::NotApplicable(reason));
+                assert!(shown.is_none(), "{}: a step shows that it can do this: {feature:?}", self.name);
+            }
         }
         for feature in Feature::ALL {
             outcomes.entry(*feature).or_insert_with(|| Outcome::Failed(broken.clone()));

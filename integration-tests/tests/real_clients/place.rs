@@ -16,7 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long a script may take, in seconds. None comes near it.
-const PATIENCE: &str = "60";
+const PATIENCE: &str = "100";
 
 /// A server, and a home for a client of it. Nothing outside is touched.
 pub struct Place {
