@@ -12,7 +12,7 @@ use crate::{
     clock::{Clock, SystemClock},
     entropy::{Entropy, SystemEntropy},
     issue::{Issuer, Profiles},
-    limits::Limits,
+    limits::{InvalidLimit, Limits},
     policy::{AllowAll, KeyPolicy, Policy, RateLimiter, RateLimits},
     reply::Reply,
     service::own_certificate::BY_OPERATOR,
@@ -85,6 +85,9 @@ pub enum BuildError {
     /// A validator for a challenge type that stands for something else here.
     #[error("the challenge type {0} is reserved")]
     ReservedType(ChallengeType),
+    /// A bound with which the server could not work.
+    #[error(transparent)]
+    Limits(#[from] InvalidLimit),
     /// A default part could not be made.
     #[error("{doing}")]
     Part {
@@ -143,7 +146,7 @@ impl Acme {
     }
 
     /// Whether authorizations can be had ahead of orders.
-    pub(crate) fn offers_new_authz(&self) -> bool {
+    pub fn offers_new_authz(&self) -> bool {
         offers_new_authz(&self.limits)
     }
 
@@ -248,6 +251,7 @@ impl AcmeBuilder {
     /// [`BuildError`].
     pub fn build(self) -> Result<Arc<Acme>, BuildError> {
         let urls = Urls::new(&self.base_url)?;
+        self.limits.check()?;
         let mut validators = self.validators;
         if validators.is_empty() {
             validators = vec![Arc::new(Http01), Arc::new(Dns01), Arc::new(TlsAlpn01)];
@@ -263,7 +267,7 @@ impl AcmeBuilder {
         }
         let network = match self.network {
             Some(network) => network,
-            None => system_network()
+            None => system_network(&self.limits)
                 .map_err(|e| BuildError::Part { doing: "reading the system's resolver", source: e.into() })?,
         };
         let nonces = match self.nonces {
@@ -280,7 +284,7 @@ impl AcmeBuilder {
         let meta = DirectoryMeta { profiles: advertised(&self.profiles), ..self.meta };
         let (store, rate_limits) =
             self.rate_limits.unwrap_or_else(|| (Arc::new(MemoryStorage::new()), RateLimits::default()));
-        let rate_limiter = RateLimiter::new(store, rate_limits);
+        let rate_limiter = RateLimiter::new(store, self.directory.clone(), rate_limits);
         let offers_new_authz = offers_new_authz(&self.limits);
         let directory_reply = Reply::json(200, &directory(&urls, &meta, offers_new_authz))
             .map_err(|e| BuildError::Part { doing: "writing the directory", source: e.into() })?;
@@ -310,9 +314,10 @@ impl AcmeBuilder {
 }
 
 /// The Internet as the system resolves it, at a safe distance from the inside.
-fn system_network() -> Result<Network, InvalidServers> {
+fn system_network(limits: &Limits) -> Result<Network, InvalidServers> {
     let resolver = Arc::new(DnsResolver::of_system()?);
-    Ok(Network::new(resolver, AddressPolicy::public(), NetworkLimits::default()))
+    let limits = NetworkLimits { attempt_deadline: limits.validation_time, ..NetworkLimits::default() };
+    Ok(Network::new(resolver, AddressPolicy::public(), limits))
 }
 
 /// The directory object. RFC 8555 section 7.1.1. It names what is served, and nothing else.

@@ -81,12 +81,12 @@ pub async fn directory(acme: Data<Acme>) -> HttpResponse {
 
 /// `HEAD newNonce`. RFC 8555 section 7.2.
 async fn head_new_nonce(acme: Data<Acme>) -> HttpResponse {
-    respond::write(acme.respond(Ok(acme.new_nonce(true)), true).await)
+    respond::write(acme.new_nonce(true).await)
 }
 
 /// `GET newNonce`. RFC 8555 section 7.2.
 async fn get_new_nonce(acme: Data<Acme>) -> HttpResponse {
-    respond::write(acme.respond(Ok(acme.new_nonce(false)), true).await)
+    respond::write(acme.new_nonce(false).await)
 }
 
 /// `POST newAccount`. RFC 8555 section 7.3.

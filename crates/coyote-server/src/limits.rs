@@ -20,6 +20,9 @@ pub enum InvalidLimit {
     /// A number where a time is wanted, or the other way round, or a number that is too large.
     #[error("the limit {0:?} wants {1}")]
     Kind(&'static str, &'static str),
+    /// So little that nothing would work.
+    #[error("the limit {0:?} wants {1} at least")]
+    TooSmall(&'static str, &'static str),
 }
 
 trait FromBound: Copy {
@@ -168,6 +171,39 @@ limits! {
 }
 
 impl Limits {
+    /// Refuses bounds with which the server would only keep itself busy, or serve nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidLimit::TooSmall`].
+    pub fn check(&self) -> Result<(), InvalidLimit> {
+        let tenth = Duration::from_millis(100);
+        let times = [
+            ("lease", self.lease, tenth, "100ms"),
+            ("job_poll_interval", self.job_poll_interval, Duration::from_millis(10), "10ms"),
+            ("sweep_interval", self.sweep_interval, SECOND, "1s"),
+            ("validation_time", self.validation_time, tenth, "100ms"),
+            ("issuance_time", self.issuance_time, tenth, "100ms"),
+            ("order_lifetime", self.order_lifetime, SECOND, "1s"),
+            ("authorization_lifetime", self.authorization_lifetime, SECOND, "1s"),
+            ("nonce_lifetime", self.nonce_lifetime, SECOND, "1s"),
+        ];
+        let counts = [
+            ("request_body", self.request_body, 4_096, "4096"),
+            ("identifiers_per_order", self.identifiers_per_order, 1, "1"),
+            ("sweep_batch", self.sweep_batch, 1, "1"),
+            ("validation_attempts", self.validation_attempts, 1, "1"),
+            ("issuance_attempts", self.issuance_attempts, 1, "1"),
+            ("open_orders", self.open_orders, 1, "1"),
+        ];
+        let times = times.into_iter().map(|(key, is, least, text)| (key, is < least, text));
+        let counts = counts.into_iter().map(|(key, is, least, text)| (key, is < least, text));
+        match times.chain(counts).find(|(_, too_small, _)| *too_small) {
+            Some((key, _, least)) => Err(InvalidLimit::TooSmall(key, least)),
+            None => Ok(()),
+        }
+    }
+
     /// The wait before another attempt, after `attempts` of them: `first`, doubled with each, within bounds.
     pub(crate) fn backoff(&self, first: Duration, attempts: u32) -> Duration {
         let doublings = attempts.saturating_sub(1).min(16);
@@ -195,6 +231,15 @@ mod tests {
         assert_eq!(limits.set("nope", Bound::Count(1)), Err(InvalidLimit::Unknown("nope".into())));
         assert!(matches!(limits.set("linger", Bound::Count(1)), Err(InvalidLimit::Kind("linger", _))));
         assert!(matches!(limits.set("request_body", Bound::Count(u64::MAX)), Err(InvalidLimit::Kind(..))));
+    }
+
+    #[test]
+    fn a_limit_that_would_only_keep_the_server_busy_is_refused() {
+        assert_eq!(Limits::default().check(), Ok(()));
+        let limits = Limits { lease: Duration::ZERO, ..Limits::default() };
+        assert_eq!(limits.check(), Err(InvalidLimit::TooSmall("lease", "100ms")));
+        let limits = Limits { sweep_batch: 0, ..Limits::default() };
+        assert_eq!(limits.check(), Err(InvalidLimit::TooSmall("sweep_batch", "1")));
     }
 
     #[test]

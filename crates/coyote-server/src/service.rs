@@ -8,7 +8,7 @@ use coyote_storage::{Actor, Cause, RequestId};
 use crate::{
     acme::Acme,
     error::{Error, Result},
-    reply::{Body, Reply, Response},
+    reply::{Reply, Response},
     url::path,
 };
 
@@ -30,25 +30,16 @@ impl Acme {
     /// Makes an operation's result an answer: a problem document for an error, which is logged here and only here,
     /// with `Link rel="index"` and a fresh nonce. RFC 8555 sections 6.5 and 7.1.
     ///
-    /// `with_nonce` is for POST and newNonce.
+    /// `with_nonce` is for POST. If there is no nonce to be had the answer goes out without: the client asks for one.
     pub async fn respond(&self, result: Result<Reply>, with_nonce: bool) -> Response {
         let reply = result.unwrap_or_else(|error| self.explain(&error));
-        let nonce = if with_nonce {
-            self.nonces.issue(self.clock.now()).await
-        } else {
+        if !with_nonce {
             return self.index(reply, None);
-        };
-        match nonce {
-            Ok(nonce) => self.index(reply, Some(nonce)),
-            Err(error) if reply.status < 400 && reply.body == Body::Empty => {
-                // Without its nonce, the answer to newNonce is none.
-                self.index(self.explain(&error.into()), None)
-            }
-            Err(error) => {
-                tracing::warn!(error = %chain(&error), "no fresh nonce for an answer");
-                self.index(reply, None)
-            }
         }
+        let nonce = self.nonces.issue(self.clock.now()).await;
+        let nonce =
+            nonce.inspect_err(|error| tracing::warn!(error = %chain(error), "no fresh nonce for an answer"));
+        self.index(reply, nonce.ok())
     }
 
     fn index(&self, reply: Reply, nonce: Option<Nonce>) -> Response {

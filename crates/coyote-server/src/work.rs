@@ -4,12 +4,12 @@
 //! replica that took the request holds the job's lease from birth and starts at once; whatever it does not finish,
 //! another takes over when the lease ends. Nothing is lost with the process, so nothing here is a promise.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use coyote_protocol::Timestamp;
-use coyote_storage::{Claim, JobId, Lease, LeaseTerms, LeaseToken, StorageError, Sweep, Work};
+use coyote_storage::{Claim, JobId, Lease, LeaseTerms, LeaseToken, StorageError, Sweep, Work, WorkKind};
 use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore},
     task::JoinHandle,
     time::{sleep, timeout},
 };
@@ -30,23 +30,30 @@ const CLAIM: usize = 32;
 
 /// What the work of one server shares.
 pub(crate) struct Workshop {
-    pub(crate) validations: Arc<Semaphore>,
-    pub(crate) issuances: Arc<Semaphore>,
+    /// The permits for each kind of work, and how many there are.
+    validations: (Arc<Semaphore>, u32),
+    issuances: (Arc<Semaphore>, u32),
     waiters: Waiters,
     wake: Notify,
-    limits: (usize, usize),
+    drained: OnceCell<()>,
 }
 
 impl Workshop {
     pub(crate) fn new(limits: &Limits) -> Self {
-        let (validations, issuances) =
-            (limits.concurrent_validations.max(1) as usize, limits.concurrent_issuances.max(1) as usize);
+        let permits = |count: u32| (Arc::new(Semaphore::new(count.max(1) as usize)), count.max(1));
         Self {
-            validations: Arc::new(Semaphore::new(validations)),
-            issuances: Arc::new(Semaphore::new(issuances)),
+            validations: permits(limits.concurrent_validations),
+            issuances: permits(limits.concurrent_issuances),
             waiters: Waiters::new(limits.lingering_answers as usize),
             wake: Notify::new(),
-            limits: (validations, issuances),
+            drained: OnceCell::new(),
+        }
+    }
+
+    fn permits(&self, kind: WorkKind) -> &(Arc<Semaphore>, u32) {
+        match kind {
+            WorkKind::Validate => &self.validations,
+            WorkKind::Issue => &self.issuances,
         }
     }
 }
@@ -76,16 +83,17 @@ impl Acme {
         self.drain().await;
     }
 
-    /// Waits until none of this process's work is under way.
+    /// Waits until none of this process's work is under way. From then on, work is left to whoever comes next.
     pub async fn drain(&self) {
-        let (validations, issuances) = self.workshop.limits;
-        for (permits, count) in
-            [(&self.workshop.validations, validations), (&self.workshop.issuances, issuances)]
-        {
+        self.workshop.drained.get_or_init(|| self.take_all_permits()).await;
+    }
+
+    async fn take_all_permits(&self) {
+        for kind in WorkKind::ALL {
+            let (permits, count) = self.workshop.permits(kind);
             // Closing would fail those who wait for a permit; holding all of them makes new work wait for its
             // next owner.
-            let count = u32::try_from(count).unwrap_or(u32::MAX);
-            if let Ok(all) = permits.acquire_many(count).await {
+            if let Ok(all) = permits.acquire_many(*count).await {
                 all.forget();
             }
         }
@@ -93,87 +101,124 @@ impl Acme {
 
     /// Starts the jobs that are due, and answers how long to wait for the next.
     async fn take_jobs(self: &Arc<Self>) -> Result<Duration> {
+        let interval = self.limits.job_poll_interval;
         loop {
             let now = self.clock.now();
-            let next = self.storage.next_due(&self.directory).await?;
-            let interval = self.limits.job_poll_interval;
-            match next {
+            match self.storage.next_due(&self.directory).await? {
                 None => return Ok(interval),
                 Some(due) if due > now => return Ok(due.since(now).min(interval)),
                 Some(_) => {}
             }
-            // A permit first: a job that was claimed and not begun would only keep others from it.
-            let free = self
-                .workshop
-                .validations
-                .available_permits()
-                .min(self.workshop.issuances.available_permits());
-            if free == 0 {
-                return Ok(interval);
+            let mut taken = 0;
+            for kind in WorkKind::ALL {
+                taken += self.take_jobs_of(kind).await?;
             }
-            let claim = Claim {
-                directory: self.directory.clone(),
-                limit: u32::try_from(free.min(CLAIM)).unwrap_or(1),
-                terms: self.lease_terms(now)?,
-            };
-            let leases = self.storage.claim_jobs(&claim, &self.own_cause(now)?).await?;
-            if leases.is_empty() {
-                return Ok(interval); // another replica was quicker
-            }
-            for lease in leases {
-                tracing::info!(job = %lease.job, attempt = lease.attempts, "taking over a job");
-                tokio::spawn(self.clone().work(lease));
+            if taken == 0 {
+                return Ok(interval); // there is no room for them, or another replica was quicker
             }
         }
     }
 
-    async fn work(self: Arc<Self>, lease: Lease) {
+    /// Starts jobs of one kind, as many as there is room for, and answers how many. A permit comes first: a job that was
+    /// claimed and not begun would only be kept from others until its lease ends.
+    async fn take_jobs_of(self: &Arc<Self>, kind: WorkKind) -> Result<usize> {
+        let (permits, _) = self.workshop.permits(kind);
+        let free = || permits.clone().try_acquire_owned().ok();
+        let mut room: Vec<OwnedSemaphorePermit> = std::iter::from_fn(free).take(CLAIM).collect();
+        if room.is_empty() {
+            return Ok(0);
+        }
+        let now = self.clock.now();
+        let claim = Claim {
+            directory: self.directory.clone(),
+            kind: Some(kind),
+            limit: u32::try_from(room.len()).unwrap_or(1),
+            terms: self.lease_terms()?,
+        };
+        let leases = self.storage.claim_jobs(&claim, &self.own_cause(now)?).await?;
+        let taken = leases.len();
+        for (lease, permit) in leases.into_iter().zip(room.drain(..)) {
+            tracing::info!(job = %lease.job, attempt = lease.attempts, "taking over a job");
+            tokio::spawn(self.clone().work(lease, permit));
+        }
+        Ok(taken)
+    }
+
+    async fn work(self: Arc<Self>, lease: Lease, permit: OwnedSemaphorePermit) {
+        let kind = lease.work.kind();
         let done = match lease.work.clone() {
             Work::Validate { account, authorization, .. } => {
-                let Ok(_permit) = self.workshop.validations.acquire().await else { return };
                 match self.validation_subjects(&account, &authorization).await {
                     Ok((account, authorization)) => {
                         self.validate(lease, authorization, account).await;
                         Ok(())
                     }
-                    Err(error) => Err(error),
+                    Err(error) => Err((lease, error.into())),
                 }
             }
-            Work::Issue { account, order } => {
-                let Ok(_permit) = self.workshop.issuances.acquire().await else { return };
-                match self.storage.order(&account, &order).await {
-                    Ok(order) => {
-                        self.issue(lease, order).await;
-                        Ok(())
-                    }
-                    Err(error) => Err(error),
+            Work::Issue { account, order } => match self.issuance_subjects(&lease, &account, &order).await {
+                Ok((account, order)) => {
+                    self.issue_for(lease, order, &account).await;
+                    Ok(())
                 }
-            }
+                Err(error) => Err((lease, error)),
+            },
         };
-        if let Err(error) = done {
-            tracing::error!(error = %chain(&error), "a job's subject cannot be read");
+        if let Err((lease, error)) = done {
+            tracing::error!(job = %lease.job, error = %chain(&error), "a job's subject cannot be read");
+            self.put_off(lease).await;
+        }
+        self.make_room(kind, Some(permit));
+    }
+
+    /// Gives back a job that cannot be begun, for long enough that it does not keep the workers busy.
+    async fn put_off(&self, lease: Lease) {
+        let now = self.clock.now();
+        let Ok(cause) = self.own_cause(now) else { return };
+        if let Err(error) = self.storage.release_job(lease, now + self.limits.longest_backoff, &cause).await {
+            self.not_settled(&error);
+        }
+    }
+
+    /// Ends the use of a permit. If it was the last, there may be jobs that wait for it.
+    fn make_room(&self, kind: WorkKind, permit: Option<OwnedSemaphorePermit>) {
+        let (permits, _) = self.workshop.permits(kind);
+        let was_full = permits.available_permits() == 0;
+        drop(permit);
+        if was_full {
+            self.workshop.wake.notify_one();
         }
     }
 
     /// The terms of a new lease.
-    pub(crate) fn lease_terms(&self, now: Timestamp) -> Result<LeaseTerms> {
+    pub(crate) fn lease_terms(&self) -> Result<LeaseTerms> {
         let token = LeaseToken::from_bytes(self.entropy.bytes()?);
-        Ok(LeaseTerms { token, expires: now + self.limits.lease })
+        Ok(LeaseTerms { token, expires: self.clock.now() + self.limits.lease })
     }
 
     /// Does some work, and renews the lease on it while it lasts. If the lease is lost the work goes on: settling it
     /// will fail, and change nothing.
     async fn while_leased<T>(&self, lease: &Lease, work: impl Future<Output = T>) -> T {
-        let mut work = std::pin::pin!(work);
+        tokio::select! {
+            done = work => done,
+            never = self.keep_renewing(lease) => match never {},
+        }
+    }
+
+    async fn keep_renewing(&self, lease: &Lease) -> Infallible {
         loop {
-            tokio::select! {
-                done = &mut work => return done,
-                () = sleep(self.limits.lease / 3) => {}
-            }
+            sleep(self.limits.lease / 3).await;
             let now = self.clock.now();
             let Ok(cause) = self.own_cause(now) else { continue };
-            if let Err(error) = self.storage.renew_lease(lease, now + self.limits.lease, &cause).await {
-                tracing::warn!(job = %lease.job, error = %chain(&error), "a lease could not be renewed");
+            match self.storage.renew_lease(lease, now + self.limits.lease, &cause).await {
+                Ok(()) => {}
+                Err(StorageError::LeaseLost) => {
+                    tracing::warn!(job = %lease.job, "the lease on a job was lost while it was worked on");
+                    return std::future::pending().await;
+                }
+                Err(error) => {
+                    tracing::warn!(job = %lease.job, error = %chain(&error), "a lease could not be renewed");
+                }
             }
         }
     }
@@ -182,11 +227,11 @@ impl Acme {
     /// too much is under way, neither: the job then waits in the queue.
     pub(crate) fn begin_now(
         &self,
-        permits: &Arc<Semaphore>,
-        now: Timestamp,
+        kind: WorkKind,
     ) -> Result<(Option<OwnedSemaphorePermit>, Option<LeaseTerms>)> {
+        let (permits, _) = self.workshop.permits(kind);
         match permits.clone().try_acquire_owned() {
-            Ok(permit) => Ok((Some(permit), Some(self.lease_terms(now)?))),
+            Ok(permit) => Ok((Some(permit), Some(self.lease_terms()?))),
             Err(_) => Ok((None, None)),
         }
     }
@@ -208,14 +253,16 @@ impl Acme {
         let first = read().await?;
         let Some(id) = job(&first) else { return Ok(first) };
         let Some(ended) = self.workshop.waiters.wait(id) else { return Ok(first) };
-        let second = read().await?; // it may have ended before we waited
-        if job(&second).is_none() || timeout(self.limits.linger, ended).await.is_err() {
+        let second = read().await; // it may have ended before we waited
+        let waits = second.as_ref().is_ok_and(|second| job(second).is_some());
+        if !waits || timeout(self.limits.linger, ended).await.is_err() {
             self.workshop.waiters.tidy(id);
-            return Ok(second);
+            return Ok(second?);
         }
         Ok(read().await?)
     }
 
+    /// Sweeps the store: again and again while there is a whole batch to do, with room for others in between.
     async fn sweep(&self, now: Timestamp) {
         let sweep = Sweep {
             remove_expired_before: now - self.limits.keep_expired,
@@ -223,11 +270,18 @@ impl Acme {
             remove_audit_before: now - self.limits.keep_audit,
             batch: self.limits.sweep_batch,
         };
-        let Ok(cause) = self.own_cause(now) else { return };
-        match self.storage.sweep(&sweep, &cause).await {
-            Ok(report) if report.is_empty() => tracing::debug!("sweep: nothing to do"),
-            Ok(report) => tracing::info!(?report, "sweep"),
-            Err(error) => tracing::error!(error = %chain(&error), "the sweep failed"),
+        loop {
+            let Ok(cause) = self.own_cause(self.clock.now()) else { return };
+            match self.storage.sweep(&sweep, &cause).await {
+                Ok(report) if report.is_empty() => return tracing::debug!("sweep: nothing to do"),
+                Ok(report) => {
+                    tracing::info!(?report, "sweep");
+                    if !report.has_more(&sweep) {
+                        return;
+                    }
+                }
+                Err(error) => return tracing::error!(error = %chain(&error), "the sweep failed"),
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use coyote_protocol::Timestamp;
 use coyote_storage::{
     Cause, Claim, DirectoryId, Job, JobId, JobQueue, Lease, LeaseTerms, LeaseToken, Result, StorageError,
-    Sweep, SweepReport, Work,
+    Sweep, SweepReport, Work, WorkKind,
 };
 use diesel::{dsl, prelude::*, sqlite::Sqlite};
 
@@ -23,6 +23,7 @@ use crate::{
 struct JobRow {
     id: Bits<JobId>,
     directory: String,
+    kind: String,
     work: Json<Work>,
     due: Millis,
     attempts: Count,
@@ -49,6 +50,7 @@ impl From<Job> for JobRow {
         Self {
             id: Bits(job.id),
             directory: job.directory.as_str().to_owned(),
+            kind: job.work.kind().as_str().to_owned(),
             work: Json(job.work),
             due: Millis(job.due),
             attempts: Count(job.attempts),
@@ -109,16 +111,20 @@ pub(crate) fn remove(connection: &mut SqliteConnection, id: JobId) -> Result<(),
 
 /// The jobs that can be claimed, those due longest first.
 fn claimable(connection: &mut SqliteConnection, claim: &Claim, now: Timestamp) -> Result<Vec<Job>, Failure> {
-    // Two queries, so that each reads the front of its own index.
-    let due = jobs::table
-        .filter(jobs::directory.eq(claim.directory.as_str()))
-        .filter(jobs::due.le(Millis(now)))
-        .order((jobs::due, jobs::id))
-        .limit(claim.limit.into())
-        .select(JobRow::as_select());
-    let waiting = due.filter(jobs::lease_expires.is_null()).load(connection)?;
-    let abandoned = due.filter(jobs::lease_expires.le(Millis(now))).load(connection)?;
-    let mut claimable: Vec<Job> = waiting.into_iter().chain(abandoned).map(Job::from).collect();
+    let mut claimable = Vec::new();
+    for kind in WorkKind::ALL.into_iter().filter(|kind| claim.kind.is_none_or(|wanted| wanted == *kind)) {
+        // Two queries, so that each reads the front of its own index.
+        let due = jobs::table
+            .filter(jobs::directory.eq(claim.directory.as_str()))
+            .filter(jobs::kind.eq(kind.as_str()))
+            .filter(jobs::due.le(Millis(now)))
+            .order((jobs::due, jobs::id))
+            .limit(claim.limit.into())
+            .select(JobRow::as_select());
+        let waiting = due.filter(jobs::lease_expires.is_null()).load(connection)?;
+        let abandoned = due.filter(jobs::lease_expires.le(Millis(now))).load(connection)?;
+        claimable.extend(waiting.into_iter().chain(abandoned).map(Job::from));
+    }
     claimable.retain(|job| job.is_claimable(now));
     claimable.sort_by_key(|job| (job.due, job.id));
     claimable.truncate(claim.limit as usize);
@@ -173,10 +179,12 @@ impl JobQueue for SqliteStorage {
     async fn next_due(&self, directory: &DirectoryId) -> Result<Option<Timestamp>> {
         self.look_up_together("looking for the next job", |connection| {
             let own = jobs::table.filter(jobs::directory.eq(directory.as_str())).select(JobRow::as_select());
-            let waiting = own.filter(jobs::lease_expires.is_null()).order(jobs::due).get_result(connection);
-            let leased = own.filter(jobs::lease_expires.is_not_null()).load(connection)?;
-            let all = waiting.optional()?.into_iter().chain(leased).map(Job::from);
-            Ok(all.map(|job| job.claimable_from()).min())
+            let mut all = own.filter(jobs::lease_expires.is_not_null()).load(connection)?;
+            for kind in WorkKind::ALL {
+                let waiting = own.filter(jobs::lease_expires.is_null()).filter(jobs::kind.eq(kind.as_str()));
+                all.extend(waiting.order(jobs::due).get_result(connection).optional()?);
+            }
+            Ok(all.into_iter().map(|row| Job::from(row).claimable_from()).min())
         })
     }
 

@@ -106,6 +106,7 @@ table! {
     jobs (id) {
         id -> Binary,
         directory -> Text,
+        kind -> Text,
         work -> Text,
         due -> BigInt,
         attempts -> BigInt,

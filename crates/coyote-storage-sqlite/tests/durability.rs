@@ -76,7 +76,8 @@ async fn all_that_was_answered_is_there_when_the_file_is_opened_again() {
     assert_eq!(storage.audit(&everything).await.unwrap(), audit);
     assert_eq!(audit.len(), 3, "an account, a certificate and its revocation: {audit:?}");
     assert!(!storage.take("somebody", &quota, 1, NOW).await.unwrap().allowed);
-    let claim = Claim { directory: DirectoryId::default(), limit: 9, terms: terms(1, NOW + MINUTE) };
+    let claim =
+        Claim { directory: DirectoryId::default(), kind: None, limit: 9, terms: terms(1, NOW + MINUTE) };
     assert_eq!(storage.claim_jobs(&claim, &cause(NOW)).await.unwrap().len(), 1);
 }
 

@@ -260,7 +260,8 @@ async fn everything_else(storage: &SqliteStorage) {
 }
 
 async fn claim(storage: &SqliteStorage) -> Lease {
-    let claim = Claim { directory: DirectoryId::default(), limit: 1, terms: terms(7, NOW + MINUTE) };
+    let claim =
+        Claim { directory: DirectoryId::default(), kind: None, limit: 1, terms: terms(7, NOW + MINUTE) };
     let mut leases = storage.claim_jobs(&claim, &cause(NOW)).await.unwrap();
     leases.pop().expect("a job that is due")
 }

@@ -34,7 +34,37 @@ pub enum Work {
     },
 }
 
+/// Kinds of work. A worker has room for each, so that much of one does not hold up the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WorkKind {
+    /// [`Work::Validate`]
+    Validate,
+    /// [`Work::Issue`]
+    Issue,
+}
+
+impl WorkKind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Validate, Self::Issue];
+
+    /// Its name, as a store may keep it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Validate => "validate",
+            Self::Issue => "issue",
+        }
+    }
+}
+
 impl Work {
+    /// Of which kind it is.
+    pub const fn kind(&self) -> WorkKind {
+        match self {
+            Self::Validate { .. } => WorkKind::Validate,
+            Self::Issue { .. } => WorkKind::Issue,
+        }
+    }
+
     /// The work of validating one of an authorization's challenges.
     pub fn validation(authorization: &Authorization, challenge: ChallengeId) -> Self {
         Self::Validate { account: authorization.account, authorization: authorization.id, challenge }
@@ -108,6 +138,8 @@ pub struct Lease {
 pub struct Claim {
     /// Of which directory.
     pub directory: DirectoryId,
+    /// Of which kind; `None` for any.
+    pub kind: Option<WorkKind>,
     /// How many at most.
     pub limit: u32,
     /// The terms of the leases.
@@ -166,7 +198,7 @@ impl Job {
 /// [`Unavailable`](crate::StorageError::Unavailable), not at all.
 #[async_trait]
 pub trait JobQueue: Send + Sync + 'static {
-    /// Gives the caller jobs that are due and that nobody holds, those due longest first. No job is given to two
+    /// Gives the caller jobs of the directory and kind that are due and that nobody holds, those due longest first. No job is given to two
     /// callers at a time.
     async fn claim_jobs(&self, claim: &Claim, cause: &Cause) -> Result<Vec<Lease>>;
 

@@ -50,7 +50,7 @@ pub use id::{
     AccountId, AuthorizationId, CertificateId, ChallengeId, DirectoryId, InvalidId, JobId, LeaseToken,
     OrderId, RequestId,
 };
-pub use job::{Claim, Job, JobQueue, Lease, LeaseTerms, Work};
+pub use job::{Claim, Job, JobQueue, Lease, LeaseTerms, Work, WorkKind};
 pub use memory::MemoryStorage;
 pub use nonce::{NonceSealer, NonceStore, OpenedNonce, SealedNonces};
 pub use order::{

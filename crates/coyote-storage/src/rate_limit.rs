@@ -31,7 +31,7 @@ pub struct Taken {
 
 impl Quota {
     /// Takes `cost` from a quota whose theoretical arrival time is `arrival` (`None` for one that is whole), and
-    /// answers the arrival time to remember. It is `None` if nothing was taken.
+    /// answers the arrival time to remember. It is `None` if nothing was taken, as with a `cost` of 0, which only asks.
     pub fn take(&self, arrival: Option<Timestamp>, cost: u32, now: Timestamp) -> (Taken, Option<Timestamp>) {
         let period = i128::try_from(self.period.as_millis()).unwrap_or(i128::MAX).max(1);
         let amount = i128::from(self.amount);
@@ -55,13 +55,14 @@ impl Quota {
             return (taken, None);
         }
         let reset = in_units(wanted);
+        let remember = (cost > 0).then(|| now + Duration::from_millis(reset)); // asking takes nothing
         let taken = Taken {
             allowed: true,
             remaining: left(wanted),
             retry_after: Duration::ZERO,
             reset: Duration::from_millis(reset),
         };
-        (taken, Some(now + Duration::from_millis(reset)))
+        (taken, remember)
     }
 }
 
@@ -105,6 +106,13 @@ mod tests {
         let (_, arrival) = QUOTA.take(None, 3, now);
         let (taken, _) = QUOTA.take(arrival, 3, now + QUOTA.period);
         assert!(taken.allowed);
+    }
+
+    #[test]
+    fn asking_takes_nothing() {
+        let (taken, next) = QUOTA.take(None, 0, Timestamp::from_seconds(1_000));
+        assert!(taken.allowed);
+        assert_eq!((taken.remaining, next), (3, None));
     }
 
     #[test]

@@ -52,6 +52,27 @@ pub struct SweepReport {
 }
 
 impl SweepReport {
+    /// Whether there may be more of a kind than the sweep was allowed to touch.
+    pub fn has_more(&self, sweep: &Sweep) -> bool {
+        let Self {
+            jobs_restored,
+            orders_removed,
+            authorizations_removed,
+            certificates_removed,
+            audit_removed,
+            transient_removed,
+        } = *self;
+        let counts = [
+            jobs_restored,
+            orders_removed,
+            authorizations_removed,
+            certificates_removed,
+            audit_removed,
+            transient_removed,
+        ];
+        counts.into_iter().any(|count| count >= u64::from(sweep.batch.max(1)))
+    }
+
     /// Whether there was nothing to do.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

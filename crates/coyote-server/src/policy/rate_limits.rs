@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use coyote_protocol::{Identifier, Problem, ProblemType, Timestamp};
-use coyote_storage::{AccountId, Quota, RateLimitStore, StorageError, Taken};
+use coyote_storage::{AccountId, DirectoryId, Quota, RateLimitStore, StorageError, Taken};
 
 /// How much is allowed in which time. `None`, the default of each, allows all: inside a company a limit is more often in
 /// the way than of use.
@@ -24,6 +24,7 @@ pub struct RateLimits {
 #[derive(Clone)]
 pub(crate) struct RateLimiter {
     store: Arc<dyn RateLimitStore>,
+    directory: DirectoryId,
     limits: RateLimits,
 }
 
@@ -53,8 +54,9 @@ pub struct RateLimitFields {
 pub(crate) type Allowance = Result<Option<RateLimitFields>, Box<RateLimited>>;
 
 impl RateLimiter {
-    pub(crate) fn new(store: Arc<dyn RateLimitStore>, limits: RateLimits) -> Self {
-        Self { store, limits }
+    /// Directories that share a store are counted apart.
+    pub(crate) fn new(store: Arc<dyn RateLimitStore>, directory: DirectoryId, limits: RateLimits) -> Self {
+        Self { store, directory, limits }
     }
 
     /// Counts a new order.
@@ -74,6 +76,11 @@ impl RateLimiter {
     ) -> Result<Allowance, StorageError> {
         let Some(client) = client else { return Ok(Ok(None)) };
         self.take("new-account", self.limits.accounts_per_address, network(client), 1, now).await
+    }
+
+    /// Whether failed validations are counted at all.
+    pub(crate) fn limits_failures(&self) -> bool {
+        self.limits.failed_validations.is_some()
     }
 
     /// Counts a failed validation.
@@ -108,7 +115,7 @@ impl RateLimiter {
         now: Timestamp,
     ) -> Result<Allowance, StorageError> {
         let Some(quota) = quota else { return Ok(Ok(None)) };
-        let taken = self.store.take(&format!("{what}:{whose}"), &quota, cost, now).await?;
+        let taken = self.store.take(&format!("{}:{what}:{whose}", self.directory), &quota, cost, now).await?;
         let fields = fields(what, &quota, &taken);
         if taken.allowed && (cost > 0 || taken.remaining > 0) {
             return Ok(Ok(Some(fields)));
@@ -153,7 +160,7 @@ mod tests {
     const ACCOUNT: AccountId = AccountId::from_bytes([1; 16]);
 
     fn limiter(limits: RateLimits) -> RateLimiter {
-        RateLimiter::new(Arc::new(MemoryStorage::new()), limits)
+        RateLimiter::new(Arc::new(MemoryStorage::new()), DirectoryId::default(), limits)
     }
 
     #[tokio::test]

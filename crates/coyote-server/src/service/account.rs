@@ -71,6 +71,8 @@ impl Acme {
             agree_to_terms_of_service: update.terms_of_service_agreed == Some(true),
             deactivate,
         };
+        let is_new = |contact: &Vec<String>| *contact != request.account.contact;
+        let change = AccountChange { contact: change.contact.filter(is_new), ..change };
         if change == AccountChange::default() {
             return Reply::json(200, &self.wire_account(&request.account));
         }

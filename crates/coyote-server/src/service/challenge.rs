@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use coyote_protocol::{self as wire, ChallengeStatus};
-use coyote_storage::{Authorization, AuthorizationId, BeginValidation, Challenge, ChallengeId, StorageError};
+use coyote_storage::{
+    Authorization, AuthorizationId, BeginValidation, Challenge, ChallengeId, StorageError, WorkKind,
+};
 use tracing::instrument;
 
 use super::request::Request;
@@ -36,7 +38,12 @@ impl Acme {
             return self.challenge_reply(&authorization, id);
         }
         let wire::ChallengeResponse(_) = request.payload()?;
-        let (permit, lease) = self.begin_now(&self.workshop.validations, request.now())?;
+        if self.rate_limiter.limits_failures() {
+            let authorization = self.storage.authorization(&request.account.id, authorization).await?;
+            let (account, name) = (&request.account.id, &authorization.identifier);
+            self.rate_limiter.may_fail(account, name, request.now()).await??;
+        }
+        let (permit, lease) = self.begin_now(WorkKind::Validate)?;
         let begin = BeginValidation {
             account: request.account.id,
             authorization: *authorization,

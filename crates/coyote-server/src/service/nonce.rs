@@ -5,13 +5,16 @@ use coyote_protocol::{Nonce, Problem, ProblemType, Timestamp};
 use crate::{
     acme::Acme,
     error::{Error, Result},
-    reply::Reply,
+    reply::{Reply, Response},
 };
 
 impl Acme {
-    /// The answer to newNonce, but for the nonce, which [`Acme::respond`] adds: 200 to HEAD, 204 to GET.
-    pub fn new_nonce(&self, head: bool) -> Reply {
-        Reply::empty(if head { 200 } else { 204 })
+    /// The answer to newNonce: 200 to HEAD, 204 to GET. RFC 8555 section 7.2.
+    pub async fn new_nonce(&self, head: bool) -> Response {
+        match self.nonces.issue(self.clock.now()).await {
+            Ok(nonce) => self.index(Reply::empty(if head { 200 } else { 204 }), Some(nonce)),
+            Err(error) => self.index(self.explain(&error.into()), None),
+        }
     }
 
     /// Takes the nonce of a request, which from then on is no good any more.

@@ -8,7 +8,7 @@ use coyote_protocol::{
 };
 use coyote_storage::{
     Account, Authorization, AuthorizationId, BeginIssuance, Cause, Challenge, ChallengeId, Conflict,
-    ExternalAccountKey, NewOrder, Order, OrderId, Serial, StorageError, Work,
+    ExternalAccountKey, NewOrder, Order, OrderId, Serial, StorageError, Work, WorkKind,
 };
 use tracing::instrument;
 
@@ -106,7 +106,7 @@ impl Acme {
         require_ready(&order, request.now())?;
         let csr = finalize.der().map_err(|_| Error::malformed("the csr is not base64url"))?;
         let csr = self.accept_csr(&request, &order, &csr).await?;
-        let (permit, lease) = self.begin_now(&self.workshop.issuances, request.now())?;
+        let (permit, lease) = self.begin_now(WorkKind::Issue)?;
         let begin = BeginIssuance {
             account: request.account.id,
             order: *id,

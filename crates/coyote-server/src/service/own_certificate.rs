@@ -63,12 +63,14 @@ impl Acme {
             order: order.id,
             csr: request(&key, names).and_then(|csr| csr.to_der()).map_err(failed)?,
             serial: Serial::from_random(self.entropy.bytes()?),
-            lease: Some(self.lease_terms(now)?),
+            lease: Some(self.lease_terms()?),
         };
         let begun = self.storage.begin_issuance(begin, &cause).await?;
         let lease = begun.lease.ok_or_else(|| failed("the job has another owner"))?;
-        let order =
-            self.issue(lease, begun.order).await.ok_or_else(|| failed("the issuer failed; see the log"))?;
+        let order = self
+            .issue_now_or_never(lease, begun.order)
+            .await
+            .ok_or_else(|| failed("the issuer failed; see the log"))?;
         let certificate = match (&order.certificate, order.error) {
             (Some(id), _) => self.storage.certificate(&account, id).await?,
             (None, Some(problem)) => return Err(problem.into()),
@@ -146,7 +148,7 @@ impl Acme {
                 account: order.account,
                 authorization: authorization.id,
                 challenge: challenge.id,
-                lease: Some(self.lease_terms(cause.now)?),
+                lease: Some(self.lease_terms()?),
             };
             let begun = self.storage.begin_validation(begin, cause).await?;
             let lease = begun.lease.ok_or_else(|| failed("the job has another owner"))?;

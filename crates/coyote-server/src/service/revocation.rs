@@ -76,6 +76,11 @@ impl Acme {
             Err(StorageError::NotFound) => return Err(unknown()),
             certificate => certificate?,
         };
+        // Another directory's certificates are that directory's.
+        match self.storage.account(&self.directory, &certificate.account).await {
+            Err(StorageError::NotFound) => return Err(unknown()),
+            account => drop(account?),
+        }
         let chain: CertificateChain = certificate
             .chain
             .parse()

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use coyote_protocol::{CertificateChain, Problem, ProblemType, Timestamp};
 use coyote_storage::{
-    Certificate, CertificateId, IssuanceOutcome, Lease, NotAuthorized, Order, Serial, StorageError,
+    Account, AccountId, Certificate, CertificateId, IssuanceOutcome, Lease, NotAuthorized, Order, OrderId,
+    Serial, StorageError, WorkKind,
 };
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tracing::instrument;
@@ -29,7 +30,7 @@ impl Acme {
         let acme = self.clone();
         let task = tokio::spawn(async move {
             let done = acme.issue(lease, order).await;
-            drop(permit);
+            acme.make_room(WorkKind::Issue, permit);
             done
         });
         self.linger_for(task).await.unwrap_or(begun)
@@ -37,7 +38,7 @@ impl Acme {
 
     /// Asks the issuer once for the order's certificate, and settles the job: issued, refused, or to be tried again.
     #[instrument(skip_all, fields(order = %order.id))]
-    pub(crate) async fn issue(&self, lease: Lease, order: Order) -> Option<Order> {
+    async fn issue(&self, lease: Lease, order: Order) -> Option<Order> {
         let job = lease.job;
         let settled = match self.while_leased(&lease, self.certificate_for(&lease, order)).await {
             Ok(outcome) => self.settle_issuance(lease, outcome).await,
@@ -50,6 +51,19 @@ impl Acme {
         })
     }
 
+    /// Asks the issuer once, and refuses the certificate if it cannot be had now.
+    pub(crate) async fn issue_now_or_never(&self, lease: Lease, order: Order) -> Option<Order> {
+        let outcome = self.while_leased(&lease, self.certificate_for(&lease, order)).await;
+        let outcome = outcome.unwrap_or_else(|failure| {
+            tracing::error!(error = %chain(&failure), "an issuance failed");
+            IssuanceOutcome::Refused(given_up())
+        });
+        self.settle_issuance(lease, outcome).await.unwrap_or_else(|error| {
+            self.not_settled(&error);
+            None
+        })
+    }
+
     /// What becomes of the order; an error if that cannot be said yet.
     async fn certificate_for(&self, lease: &Lease, order: Order) -> Result<IssuanceOutcome> {
         // Whoever began the last one did not live to say how it went.
@@ -57,7 +71,6 @@ impl Acme {
             return Ok(IssuanceOutcome::Refused(given_up()));
         }
         let now = self.clock.now();
-        let order = if lease.attempts > 1 { self.with_fresh_serial(lease, order, now).await? } else { order };
         let ready = match order.authorize_issuance(now, |name, method| self.allows_method(name, method)) {
             Ok(ready) => ready,
             Err(error) => return Ok(IssuanceOutcome::Refused(not_authorized(&error))),
@@ -67,43 +80,46 @@ impl Acme {
             Err(problem) => return Ok(IssuanceOutcome::Refused(problem)),
         };
         let request = IssuanceRequest { order: &ready, profile, now };
+        let id = CertificateId::from_bytes(self.entropy.bytes()?); // before there is something to lose
         match timeout(self.limits.issuance_time, self.issuer.issue(&request)).await {
-            Ok(Ok(issued)) => Ok(IssuanceOutcome::Issued(Box::new(self.record(&order, issued, now)?))),
+            Ok(Ok(issued)) => Ok(IssuanceOutcome::Issued(Box::new(record(id, &order, issued, now)?))),
             Ok(Err(IssuanceFailure::Refused(problem))) => Ok(IssuanceOutcome::Refused(problem)),
             Ok(Err(IssuanceFailure::Transient(source))) => Err(Error::internal("asking the issuer", source)),
             Err(elapsed) => Err(Error::internal("waiting for the issuer", elapsed)),
         }
     }
 
-    /// The attempt before may have signed with the serial on record, so this one takes another: a serial signs one
-    /// content.
-    async fn with_fresh_serial(&self, lease: &Lease, mut order: Order, now: Timestamp) -> Result<Order> {
+    /// What an issuance that was taken over is about. Whoever had it before may have signed with the serial on record,
+    /// so this time there is another: a serial signs one content.
+    pub(super) async fn issuance_subjects(
+        &self,
+        lease: &Lease,
+        account: &AccountId,
+        order: &OrderId,
+    ) -> Result<(Account, Order)> {
+        let account = self.storage.account(&self.directory, account).await?;
+        let mut order = self.storage.order(&account.id, order).await?;
         let serial = Serial::from_random(self.entropy.bytes()?);
-        self.storage.reserve_serial(lease, serial.clone(), &self.own_cause(now)?).await?;
+        self.storage.reserve_serial(lease, serial.clone(), &self.own_cause(self.clock.now())?).await?;
         if let Some(issuance) = &mut order.issuance {
             issuance.serial = serial;
         }
-        Ok(order)
+        Ok((account, order))
     }
 
-    fn record(&self, order: &Order, issued: IssuedCertificate, now: Timestamp) -> Result<Certificate> {
-        let pem = |chain| {
-            let chain = CertificateChain::from_der(chain);
-            chain.map(|chain| chain.to_string()).map_err(|e| Error::internal("writing a chain as PEM", e))
-        };
-        Ok(Certificate {
-            id: CertificateId::from_bytes(self.entropy.bytes()?),
-            account: order.account,
-            order: order.id,
-            serial: issued.serial,
-            not_before: issued.not_before,
-            not_after: issued.not_after,
-            chain: pem(issued.chain)?,
-            alternates: issued.alternates.into_iter().map(pem).collect::<Result<_>>()?,
-            issued: now,
-            revocation: None,
-            replaced_by: None,
-        })
+    /// The same as [`issue`](Self::issue), later: the account may have been closed since.
+    pub(super) async fn issue_for(&self, lease: Lease, order: Order, account: &Account) {
+        if account.require_valid().is_ok() {
+            self.issue(lease, order).await;
+            return;
+        }
+        let problem = Problem::new(
+            ProblemType::Unauthorized,
+            "the account was closed before the certificate was issued",
+        );
+        if let Err(error) = self.settle_issuance(lease, IssuanceOutcome::Refused(problem)).await {
+            self.not_settled(&error);
+        }
     }
 
     async fn settle_issuance(
@@ -136,6 +152,31 @@ impl Acme {
         self.workshop.wake.notify_one();
         Ok(None)
     }
+}
+
+fn record(
+    id: CertificateId,
+    order: &Order,
+    issued: IssuedCertificate,
+    now: Timestamp,
+) -> Result<Certificate> {
+    let pem = |chain| {
+        let chain = CertificateChain::from_der(chain);
+        chain.map(|chain| chain.to_string()).map_err(|e| Error::internal("writing a chain as PEM", e))
+    };
+    Ok(Certificate {
+        id,
+        account: order.account,
+        order: order.id,
+        serial: issued.serial,
+        not_before: issued.not_before,
+        not_after: issued.not_after,
+        chain: pem(issued.chain)?,
+        alternates: issued.alternates.into_iter().map(pem).collect::<Result<_>>()?,
+        issued: now,
+        revocation: None,
+        replaced_by: None,
+    })
 }
 
 /// What the client is told when its order may not be signed after all.

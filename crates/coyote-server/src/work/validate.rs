@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use coyote_protocol::{ChallengeType, Identifier, KeyAuthorization, Problem, ProblemType};
 use coyote_storage::{
     Account, AccountId, Authorization, AuthorizationId, Challenge, Lease, StorageError, ValidationOutcome,
-    Work,
+    Work, WorkKind,
 };
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tracing::instrument;
@@ -34,7 +34,7 @@ impl Acme {
         let acme = self.clone();
         let task = tokio::spawn(async move {
             let done = acme.validate(lease, authorization, account).await;
-            drop(permit);
+            acme.make_room(WorkKind::Validate, permit);
             done
         });
         self.linger_for(task).await.unwrap_or(begun)
@@ -50,7 +50,7 @@ impl Acme {
     ) -> Option<Authorization> {
         let job = lease.job;
         let settled = match self.while_leased(&lease, self.attempt(&lease, &authorization, &account)).await {
-            Ok(outcome) => self.settle_validation(lease, &authorization.identifier, outcome).await,
+            Ok(outcome) => self.settle_validation(lease, outcome).await,
             Err(error) => {
                 // The lease runs out, and somebody tries again.
                 tracing::error!(error = %chain(&error), "a validation could not be begun");
@@ -127,7 +127,6 @@ impl Acme {
     async fn settle_validation(
         &self,
         lease: Lease,
-        identifier: &Identifier,
         result: Result<(), ValidationFailure>,
     ) -> Result<Authorization, StorageError> {
         let now = self.clock.now();
@@ -149,11 +148,20 @@ impl Acme {
                 settled
             }
             Err(failure) => {
-                if let Work::Validate { account, .. } = &lease.work {
-                    self.rate_limiter.failed_validation(account, identifier, now).await?;
-                }
                 let outcome = ValidationOutcome::Invalid(failure.problem().clone());
-                self.storage.finish_validation(lease, outcome, &cause).await
+                let authorization = self.storage.finish_validation(lease, outcome, &cause).await?;
+                // What is no fault of the client's does not count against it.
+                if failure.problem().kind != ProblemType::ServerInternal {
+                    let counted = self.rate_limiter.failed_validation(
+                        &authorization.account,
+                        &authorization.identifier,
+                        now,
+                    );
+                    if let Err(error) = counted.await {
+                        tracing::error!(error = %chain(&error), "a failed validation was not counted");
+                    }
+                }
+                Ok(authorization)
             }
         }
     }

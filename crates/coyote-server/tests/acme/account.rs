@@ -281,7 +281,7 @@ async fn send(
     url: &str,
     payload: String,
 ) -> Answer {
-    let nonce = acme.respond(Ok(acme.new_nonce(true)), true).await.nonce.unwrap();
+    let nonce = acme.new_nonce(true).await.nonce.unwrap();
     let body = sign(key, key_id, Some(nonce.as_str()), url, payload.as_bytes()).unwrap();
     let request = Request { url: url.to_owned(), body: body.into_bytes(), client: Some(client) };
     Answer::new(acme.respond(route(acme, &request).await, true).await)

@@ -24,4 +24,5 @@ mod renewal;
 mod reuse;
 mod terms;
 mod validation;
+mod workers;
 mod world;

@@ -129,6 +129,7 @@ CREATE INDEX certificates_expired ON certificates (not_after);
 CREATE TABLE jobs (
     id            BLOB    NOT NULL PRIMARY KEY, -- the bits of the challenge or order: one job for it at most
     directory     TEXT    NOT NULL,             -- whose server does it
+    kind          TEXT    NOT NULL,             -- 'validate' or 'issue': each has its own workers
     work          TEXT    NOT NULL,             -- JSON: the ids of what to work on; never a copy of its state
     due           INTEGER NOT NULL,             -- backoff moves this, so it survives a restart
     attempts      INTEGER NOT NULL,             -- counted when claimed: a job that kills the process uses them up
@@ -137,7 +138,7 @@ CREATE TABLE jobs (
     CHECK ((lease_token IS NULL) = (lease_expires IS NULL))
 ) STRICT, WITHOUT ROWID;
 -- A claim takes from the front of the first; the second is as long as the number of jobs at work.
-CREATE INDEX jobs_waiting ON jobs (directory, due, id) WHERE lease_expires IS NULL;
+CREATE INDEX jobs_waiting ON jobs (directory, kind, due, id) WHERE lease_expires IS NULL;
 CREATE INDEX jobs_leased ON jobs (directory, lease_expires) WHERE lease_expires IS NOT NULL;
 
 -- Who changed what, written with the change.

@@ -7,6 +7,7 @@ use coyote_storage::{
     AccountChange, AccountStore, AuditFilter, AuditLog, AuthorizationStore, BeginValidation,
     CertificateStore, Claim, ExternalAccountStore, IssuanceOutcome, JobQueue, Lease, LeaseTerms,
     MemoryStorage, NewOrder, OrderStore, Quota, RateLimitStore, StorageError, Sweep, ValidationOutcome,
+    WorkKind,
 };
 use coyote_storage_sqlite::{Durability, SqliteOptions, SqliteStorage};
 use proptest::{prelude::*, sample::Index};
@@ -247,7 +248,9 @@ impl World {
                 drop(same!(self.revocations(now, after.as_ref(), limit)));
             }
             Step::Claim { directory, limit, minutes } => {
-                let claim = Claim { directory: directory_id(directory), limit, terms: self.terms(minutes) };
+                let kind = [None, Some(WorkKind::Validate), Some(WorkKind::Issue)][limit as usize % 3];
+                let claim =
+                    Claim { directory: directory_id(directory), kind, limit, terms: self.terms(minutes) };
                 self.leases.extend(same!(self.claim_jobs(&claim, cause)).unwrap_or_default());
             }
             Step::Renew { lease, minutes } => {
@@ -357,7 +360,8 @@ impl World {
         self.now = self.now + 1000 * DAY;
         for directory in 0..2 {
             drop(same!(self.next_due(&directory_id(directory))));
-            let claim = Claim { directory: directory_id(directory), limit: 1000, terms: self.terms(1) };
+            let claim =
+                Claim { directory: directory_id(directory), kind: None, limit: 1000, terms: self.terms(1) };
             drop(same!(self.claim_jobs(&claim, &cause(self.now))));
         }
         Ok(())

@@ -302,7 +302,7 @@ impl World {
     /// Claims all jobs of the default directory that can be had.
     pub(super) async fn claim(&self, now: Timestamp) -> Vec<Lease> {
         let terms = self.lease_until(now + LEASE);
-        let claim = Claim { directory: DirectoryId::default(), limit: 100, terms };
+        let claim = Claim { directory: DirectoryId::default(), kind: None, limit: 100, terms };
         self.storage.claim_jobs(&claim, &cause_at(now)).await.unwrap()
     }
 

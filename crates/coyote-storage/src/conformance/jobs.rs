@@ -6,7 +6,7 @@ use coyote_protocol::Timestamp;
 use super::World;
 use super::fixture::{LEASE, MILLISECOND, MINUTE, NOW, cause, cause_at, copy, expect_lease_lost, tally};
 use super::race::{CONTENDERS, ROUNDS, race};
-use crate::{Account, BeginValidation, Claim, DirectoryId, JobId, Lease, Work};
+use crate::{Account, BeginValidation, Claim, DirectoryId, JobId, Lease, Work, WorkKind};
 
 /// However many claim at the same time, in batches that overlap.
 pub async fn no_job_is_given_to_two_workers(world: World) {
@@ -40,9 +40,21 @@ pub async fn a_worker_is_given_jobs_of_its_directory_only(world: World) {
     let (job_here, job_there) = (new_job(&world, &here, NOW).await, new_job(&world, &there, NOW).await);
 
     assert_eq!(world.claim_one(NOW).await.job, job_here);
-    let claim = Claim { directory: other, limit: 10, terms: world.lease_until(NOW + LEASE) };
+    let claim = Claim { directory: other, kind: None, limit: 10, terms: world.lease_until(NOW + LEASE) };
     let claimed = world.storage.claim_jobs(&claim, &cause()).await.unwrap();
     assert_eq!(claimed.iter().map(|lease| lease.job).collect::<Vec<_>>(), [job_there]);
+}
+
+/// However much there is of one kind, it does not keep a worker from the other.
+pub async fn a_worker_is_given_jobs_of_the_kind_that_it_asks_for(world: World) {
+    let account = world.account().await;
+    let validation = new_job(&world, &account, NOW).await;
+    for (kind, expected) in [(WorkKind::Issue, Vec::new()), (WorkKind::Validate, vec![validation])] {
+        let terms = world.lease_until(NOW + LEASE);
+        let claim = Claim { directory: DirectoryId::default(), kind: Some(kind), limit: 10, terms };
+        let claimed = world.storage.claim_jobs(&claim, &cause()).await.unwrap();
+        assert_eq!(claimed.iter().map(|lease| lease.job).collect::<Vec<_>>(), expected, "{kind:?}");
+    }
 }
 
 /// So none waits for ever.
@@ -82,7 +94,7 @@ pub async fn a_lease_has_the_terms_that_were_asked_for_and_counts_the_attempt(wo
     let mut now = NOW;
     for attempts in 1..=4 {
         let terms = world.lease_until(now + LEASE);
-        let claim = Claim { directory: DirectoryId::default(), limit: 1, terms };
+        let claim = Claim { directory: DirectoryId::default(), kind: None, limit: 1, terms };
         let leases = world.storage.claim_jobs(&claim, &cause_at(now)).await.unwrap();
         assert_eq!(leases, [Lease { job: work.job(), work: work.clone(), attempts, terms }]);
         now = terms.expires;
@@ -157,6 +169,7 @@ async fn new_job(world: &World, account: &Account, due: Timestamp) -> JobId {
 }
 
 async fn claim(world: &World, now: Timestamp, limit: u32) -> Vec<Lease> {
-    let claim = Claim { directory: DirectoryId::default(), limit, terms: world.lease_until(now + LEASE) };
+    let claim =
+        Claim { directory: DirectoryId::default(), kind: None, limit, terms: world.lease_until(now + LEASE) };
     world.storage.claim_jobs(&claim, &cause_at(now)).await.unwrap()
 }

@@ -150,6 +150,7 @@ macro_rules! __promises {
             certificates::pages_of_revocations_make_up_the_whole_list
             jobs::no_job_is_given_to_two_workers
             jobs::a_worker_is_given_jobs_of_its_directory_only
+            jobs::a_worker_is_given_jobs_of_the_kind_that_it_asks_for
             jobs::jobs_that_are_due_longest_are_given_first
             jobs::a_job_is_not_given_before_it_is_due
             jobs::a_lease_has_the_terms_that_were_asked_for_and_counts_the_attempt

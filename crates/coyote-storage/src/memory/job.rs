@@ -2,13 +2,16 @@ use async_trait::async_trait;
 use coyote_protocol::Timestamp;
 
 use super::MemoryStorage;
-use crate::{Cause, Claim, DirectoryId, JobQueue, Lease, Result, Sweep, SweepReport};
+use crate::{Cause, Claim, DirectoryId, Job, JobQueue, Lease, Result, Sweep, SweepReport};
 
 #[async_trait]
 impl JobQueue for MemoryStorage {
     async fn claim_jobs(&self, claim: &Claim, cause: &Cause) -> Result<Vec<Lease>> {
         self.write(|state| {
-            let jobs = state.jobs.values_mut().filter(|job| job.directory == claim.directory);
+            let wanted = |job: &&mut Job| {
+                job.directory == claim.directory && claim.kind.is_none_or(|kind| job.work.kind() == kind)
+            };
+            let jobs = state.jobs.values_mut().filter(wanted);
             let mut claimable: Vec<_> = jobs.filter(|job| job.is_claimable(cause.now)).collect();
             claimable.sort_by_key(|job| job.due);
             Ok(claimable.into_iter().take(claim.limit as usize).map(|job| job.claim(claim.terms)).collect())
