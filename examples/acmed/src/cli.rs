@@ -96,8 +96,8 @@ pub(crate) enum ConfigCommand {
 pub(crate) struct Flags {
     #[command(flatten)]
     place: Place,
-    /// auto, memory: or storage [default: auto]
-    #[arg(long, value_name = "WHERE", env = "ACMED_NONCES")]
+    /// auto, memory:, storage or redis://HOST [default: auto]
+    #[arg(long, value_name = "WHERE", env = "ACMED_NONCES", hide_env_values = true)]
     nonces: Option<Nonces>,
     /// The port that http-01 asks [default: 80; dev: 5002]
     #[arg(long, value_name = "PORT", env = "ACMED_HTTP_PORT")]

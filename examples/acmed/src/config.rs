@@ -60,7 +60,9 @@ section! {
         /// Where accounts, orders and certificates are kept: sqlite:PATH, or memory: to forget them at the end.
         /// Unless it is set, a file in `data_dir`.
         storage: Option<StorageUrl> = None, as in "\"sqlite:acmed-data/acmed.db\"";
-        /// Where nonces are kept: memory:, storage, or auto for what suits the storage.
+        /// Where nonces are kept: memory:, storage, or auto for what suits the storage. In a Redis, replicas share
+        /// them, and rate limits with them: redis://USER:PASSWORD@HOST, rediss:// for TLS,
+        /// redis+sentinel://HOST,HOST/NAME, redis+cluster://HOST,HOST.
         nonces: Nonces = Nonces::Auto;
         /// Serve HTTPS: with { certificate = "FILE", key = "FILE" } (PEM; read again at SIGHUP), or with "own", a
         /// certificate of the server's own CA for the host of `base_url`.

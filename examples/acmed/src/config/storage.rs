@@ -18,7 +18,7 @@ pub(crate) enum StorageUrl {
 }
 
 /// What `nonces` names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) enum Nonces {
     /// What suits the storage.
     #[default]
@@ -27,6 +27,8 @@ pub(crate) enum Nonces {
     Memory,
     /// The storage.
     Storage,
+    /// The Redis at this URL, and the rate limits with them.
+    Redis(String),
 }
 
 /// It names nothing that there is.
@@ -35,6 +37,9 @@ pub(crate) enum InvalidStore {
     /// It is planned.
     #[error("{0} is not in this build yet; use {1}")]
     NotYet(&'static str, &'static str),
+    /// It is for something else.
+    #[error("Redis keeps nonces and rate limits only: name it as nonces; for storage use {0}")]
+    NoncesOnly(&'static str),
     /// It is not.
     #[error("{0:?} is not a place to keep things; write {1}")]
     Unknown(String, &'static str),
@@ -59,7 +64,7 @@ impl FromStr for StorageUrl {
             Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
             Some(("memory", "")) => Ok(Self::Memory),
             Some(("postgres" | "postgresql", _)) => Err(InvalidStore::NotYet("PostgreSQL", CHOICES)),
-            Some(("redis" | "rediss", _)) => Err(InvalidStore::NotYet("Redis", CHOICES)),
+            Some(("redis" | "rediss", _)) => Err(InvalidStore::NoncesOnly(CHOICES)),
             // A password may be in what follows.
             Some((scheme, _)) => Err(InvalidStore::Unknown(format!("{scheme}:"), CHOICES)),
             None => Err(InvalidStore::Unknown(text.to_owned(), CHOICES)),
@@ -80,15 +85,21 @@ impl FromStr for Nonces {
     type Err = InvalidStore;
 
     fn from_str(text: &str) -> Result<Self, InvalidStore> {
-        const CHOICES: &str = "auto, memory: or storage";
+        const CHOICES: &str = "auto, memory:, storage or redis://HOST";
         match text.split_once(':').unwrap_or((text, "")) {
             ("auto", "") => Ok(Self::Auto),
             ("memory", "") => Ok(Self::Memory),
             ("storage", "") => Ok(Self::Storage),
-            ("redis" | "rediss", _) => Err(InvalidStore::NotYet("Redis", CHOICES)),
+            // Its forms (Sentinel, Cluster, a socket) are told apart when it is opened.
+            (scheme, rest) if is_redis(scheme) && rest.starts_with("//") => Ok(Self::Redis(text.to_owned())),
+            // A password may be in what follows.
             (other, _) => Err(InvalidStore::Unknown(other.to_owned(), CHOICES)),
         }
     }
+}
+
+fn is_redis(scheme: &str) -> bool {
+    matches!(scheme.split('+').next(), Some("redis" | "rediss"))
 }
 
 impl fmt::Display for Nonces {
@@ -97,7 +108,17 @@ impl fmt::Display for Nonces {
             Self::Auto => "auto",
             Self::Memory => "memory:",
             Self::Storage => "storage",
+            Self::Redis(url) => url,
         })
+    }
+}
+
+impl fmt::Debug for Nonces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Redis(_) => f.write_str("Redis(..)"), // a password may be in it
+            named => fmt::Display::fmt(named, f),
+        }
     }
 }
 
@@ -123,14 +144,27 @@ mod tests {
 
     #[test]
     fn what_is_planned_is_not_in_this_build_yet() {
-        for text in ["postgres://u:secret@h/d", "postgresql://h", "redis://h"] {
+        for text in ["postgres://u:secret@h/d", "postgresql://h"] {
             let error = text.parse::<StorageUrl>().unwrap_err().to_string();
             assert!(error.contains("not in this build yet") && !error.contains("secret"), "{text}: {error}");
         }
-        assert_eq!(
-            "redis://h".parse::<Nonces>().map_err(|e| e.to_string()).unwrap_err().split(';').next(),
-            Some("Redis is not in this build yet")
-        );
+    }
+
+    #[test]
+    fn redis_is_for_nonces_in_each_of_its_forms_and_shown_as_written_but_not_for_storage() {
+        for text in
+            ["redis://u:secret@h:1/2", "rediss://h", "redis+sentinel://a,b/main", "rediss+cluster://a,b"]
+        {
+            let nonces: Nonces = text.parse().unwrap();
+            assert_eq!(nonces.to_string(), text);
+            assert!(!format!("{nonces:?}").contains("secret"));
+        }
+        for text in ["redis", "redis:h", "rediss", "memcached://u:secret@h"] {
+            let error = text.parse::<Nonces>().unwrap_err().to_string();
+            assert!(error.contains("redis://HOST") && !error.contains("secret"), "{error}");
+        }
+        let error = "redis://u:secret@h".parse::<StorageUrl>().unwrap_err().to_string();
+        assert!(error.contains("as nonces") && !error.contains("secret"), "{error}");
     }
 
     #[test]

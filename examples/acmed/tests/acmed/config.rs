@@ -32,6 +32,15 @@ fn a_file_that_is_not_there_is_refused() {
 }
 
 #[test]
+fn a_redis_that_is_not_there_is_refused_and_its_password_not_repeated() {
+    let place = Place::new();
+    let nonces = "redis://u:secret@127.0.0.1:1";
+    let run = place.run(&["serve", "--listen", "127.0.0.1:0", "--storage", "memory:", "--nonces", nonces]);
+    let run = run.expect_refused(&["there is no place for nonces", "Redis"]);
+    assert!(!run.stderr().contains("secret"), "{}", run.stderr());
+}
+
+#[test]
 fn what_acmed_does_not_know_is_bad_usage() {
     let place = Place::new();
     for arguments in [&["frob"][..], &[], &["dev", "--frob"], &["serve", "--no-worker", "--worker-only"]] {
