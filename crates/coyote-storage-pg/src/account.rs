@@ -1,0 +1,204 @@
+//! Accounts. RFC 8555 sections 7.1.2 and 7.3.
+
+use async_trait::async_trait;
+use coyote_jose::{Jwk, Thumbprint};
+use coyote_storage::{
+    Account, AccountChange, AccountId, AccountStore, AuditEvent, Cause, Conflict, Creation, DirectoryId,
+    ExternalAccount, Result, StorageError,
+};
+use diesel::{
+    AsChangeset, BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl,
+    Queryable, Selectable, SelectableHelper, pg::Pg,
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::{
+    PgStorage, audit,
+    column::{Bits, Json, Millis, Printed},
+    error::{Failure, or_taken_since, taken_since},
+    external_account,
+    schema::accounts,
+    session::{both, writes},
+    update::update,
+};
+
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = accounts, check_for_backend(Pg))]
+#[diesel(treat_none_as_default_value = false, treat_none_as_null = true)]
+struct AccountRow {
+    id: Bits<AccountId>,
+    directory: String,
+    thumbprint: Printed<Thumbprint>,
+    key: Json<Jwk>,
+    contact: Json<Vec<String>>,
+    terms_agreed: Option<Millis>,
+    external_account: Option<Json<ExternalAccount>>,
+    created: Millis,
+    deactivated: Option<Millis>,
+    revoked: Option<Millis>,
+}
+
+impl From<AccountRow> for Account {
+    fn from(row: AccountRow) -> Self {
+        Self {
+            id: row.id.0,
+            directory: DirectoryId::new(row.directory),
+            key: row.key.0,
+            contact: row.contact.0,
+            terms_of_service_agreed: row.terms_agreed.map(|at| at.0),
+            external_account: row.external_account.map(|account| account.0),
+            created: row.created.0,
+            deactivated: row.deactivated.map(|at| at.0),
+            revoked: row.revoked.map(|at| at.0),
+        }
+    }
+}
+
+impl From<&Account> for AccountRow {
+    fn from(account: &Account) -> Self {
+        Self {
+            id: Bits(account.id),
+            directory: account.directory.as_str().to_owned(),
+            thumbprint: Printed(account.key.thumbprint()),
+            key: Json(account.key.clone()),
+            contact: Json(account.contact.clone()),
+            terms_agreed: account.terms_of_service_agreed.map(Millis),
+            external_account: account.external_account.clone().map(Json),
+            created: Millis(account.created),
+            deactivated: account.deactivated.map(Millis),
+            revoked: account.revoked.map(Millis),
+        }
+    }
+}
+
+/// The account with this id, in whatever directory.
+pub(crate) async fn find(
+    mut connection: &AsyncPgConnection,
+    id: &AccountId,
+) -> Result<Option<Account>, Failure> {
+    let query = accounts::table.find(Bits(*id)).select(AccountRow::as_select());
+    Ok(query.get_result(&mut connection).await.optional()?.map(Account::from))
+}
+
+/// The same, while nobody else changes it.
+async fn lock(mut connection: &AsyncPgConnection, id: &AccountId) -> Result<Account, Failure> {
+    let query = accounts::table.find(Bits(*id)).select(AccountRow::as_select()).for_update();
+    let row = query.get_result(&mut connection).await.optional()?;
+    row.map(Account::from).ok_or(StorageError::NotFound.into())
+}
+
+/// Whoever asks for something new must have an account, and it must be valid. Whoever asks for the same account waits,
+/// so that what it has can be counted.
+pub(crate) async fn lock_valid(mut connection: &AsyncPgConnection, id: &AccountId) -> Result<(), Failure> {
+    let query = accounts::table.find(Bits(*id)).select(AccountRow::as_select()).for_no_key_update();
+    let row = query.get_result(&mut connection).await.optional()?;
+    Ok(row.map(Account::from).ok_or(Conflict::AccountNotValid)?.require_valid()?)
+}
+
+async fn find_by_key(
+    mut connection: &AsyncPgConnection,
+    directory: &DirectoryId,
+    key: Thumbprint,
+) -> Result<Option<Account>, Failure> {
+    let with_key = accounts::directory.eq(directory.as_str()).and(accounts::thumbprint.eq(Printed(key)));
+    let query = accounts::table.filter(with_key).select(AccountRow::as_select());
+    Ok(query.get_result(&mut connection).await.optional()?.map(Account::from))
+}
+
+async fn insert(mut connection: &AsyncPgConnection, account: &Account) -> Result<(), Failure> {
+    let new = diesel::insert_into(accounts::table).values(AccountRow::from(account));
+    new.execute(&mut connection).await.map_err(taken_since)?;
+    Ok(())
+}
+
+/// Saves an account that was valid and had this key.
+async fn save(connection: &AsyncPgConnection, account: &Account, key: Thumbprint) -> Result<(), Failure> {
+    let as_loaded = accounts::id
+        .eq(Bits(account.id))
+        .and(accounts::thumbprint.eq(Printed(key)))
+        .and(accounts::deactivated.is_null())
+        .and(accounts::revoked.is_null());
+    update(connection, accounts::table, AccountRow::from(account), as_loaded).await.map_err(or_taken_since)
+}
+
+#[async_trait]
+impl AccountStore for PgStorage {
+    async fn create_account(&self, account: Account, cause: &Cause) -> Result<Creation> {
+        let (id, directory, key) = (&account.id, &account.directory, account.key.thumbprint());
+        let external = account.external_account.as_ref().map(|external| external.kid.as_str());
+        self.transaction("creating an account", async |session| {
+            let connection = session.connection();
+            // First the lock: whoever opens the same account with the same external key has it, or is done.
+            let looked = both(
+                external_account::lock_if(connection, directory, external),
+                both(find_by_key(connection, directory, key), find(connection, id)),
+            );
+            let (external_key, (existing, same_id)) = session.begin_with(looked).await?;
+            if let Some(existing) = existing {
+                return Ok(Creation::Existing(existing));
+            }
+            if same_id.is_some() {
+                return Err(Conflict::IdInUse.into());
+            }
+            let bound = external_account::bound(external, external_key, cause.now)?;
+            let event = AuditEvent::AccountCreated { account: *id, key };
+            let mut written = writes![insert(connection, &account)];
+            if let Some(key) = &bound {
+                written.push(Box::pin(external_account::save_bound(connection, key)));
+            }
+            written.push(Box::pin(audit::record(connection, event, cause)));
+            session.commit_with(written).await?;
+            Ok(Creation::Created(account.clone()))
+        })
+        .await
+    }
+
+    async fn account(&self, directory: &DirectoryId, id: &AccountId) -> Result<Account> {
+        self.look_up("loading an account", async |session| {
+            let account = find(session.connection(), id).await?;
+            account.filter(|account| account.directory == *directory).ok_or(StorageError::NotFound.into())
+        })
+        .await
+    }
+
+    async fn account_by_key(&self, directory: &DirectoryId, key: &Thumbprint) -> Result<Account> {
+        self.look_up("looking for a key's account", async |session| {
+            find_by_key(session.connection(), directory, *key).await?.ok_or(StorageError::NotFound.into())
+        })
+        .await
+    }
+
+    async fn update_account(&self, id: &AccountId, change: AccountChange, cause: &Cause) -> Result<Account> {
+        self.transaction("changing an account", async |session| {
+            let connection = session.connection();
+            let mut account = session.begin_with(lock(connection, id)).await?;
+            let event = account.update(change.clone(), cause.now)?;
+            let saved = save(connection, &account, account.key.thumbprint());
+            session.commit_with(writes![saved, audit::record(connection, event, cause)]).await?;
+            Ok(account)
+        })
+        .await
+    }
+
+    async fn change_account_key(
+        &self,
+        id: &AccountId,
+        old: &Thumbprint,
+        new: Jwk,
+        cause: &Cause,
+    ) -> Result<Account> {
+        self.transaction("changing an account's key", async |session| {
+            let connection = session.connection();
+            let mut account = session.begin_with(lock(connection, id)).await?;
+            let event = account.change_key(old, new.clone())?;
+            let key = account.key.thumbprint();
+            if let Some(holder) = session.then(find_by_key(connection, &account.directory, key)).await? {
+                return Err(Conflict::KeyInUse(holder.id).into());
+            }
+            let saved = save(connection, &account, *old);
+            session.commit_with(writes![saved, audit::record(connection, event, cause)]).await?;
+            Ok(account)
+        })
+        .await
+    }
+}

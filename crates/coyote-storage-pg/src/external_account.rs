@@ -1,0 +1,208 @@
+//! External account keys. RFC 8555 section 7.3.4.
+
+use async_trait::async_trait;
+use coyote_protocol::{DnsName, Timestamp};
+use coyote_storage::{
+    AuditEvent, Cause, Conflict, DirectoryId, ExternalAccountKey, ExternalAccountStore, Result, StorageError,
+};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, Selectable,
+    SelectableHelper, pg::Pg,
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::{
+    PgStorage, audit,
+    column::{Count, Json, Millis, is_storable},
+    error::{Failure, taken},
+    schema::external_account_keys,
+    session::writes,
+    update::update,
+};
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = external_account_keys, check_for_backend(Pg), treat_none_as_default_value = false)]
+struct KeyRow {
+    directory: String,
+    kid: String,
+    secret: Vec<u8>,
+    comment: String,
+    created: Millis,
+    expires: Option<Millis>,
+    most_accounts: Option<Count>,
+    accounts: Count,
+    domains: Json<Vec<DnsName>>,
+    revoked: Option<Millis>,
+}
+
+impl From<KeyRow> for ExternalAccountKey {
+    fn from(row: KeyRow) -> Self {
+        Self {
+            kid: row.kid,
+            directory: DirectoryId::new(row.directory),
+            secret: row.secret,
+            comment: row.comment,
+            created: row.created.0,
+            expires: row.expires.map(|at| at.0),
+            most_accounts: row.most_accounts.map(|most| most.0),
+            accounts: row.accounts.0,
+            domains: row.domains.0,
+            revoked: row.revoked.map(|at| at.0),
+        }
+    }
+}
+
+impl From<ExternalAccountKey> for KeyRow {
+    fn from(key: ExternalAccountKey) -> Self {
+        Self {
+            directory: key.directory.as_str().to_owned(),
+            kid: key.kid,
+            secret: key.secret,
+            comment: key.comment,
+            created: Millis(key.created),
+            expires: key.expires.map(Millis),
+            most_accounts: key.most_accounts.map(Count),
+            accounts: Count(key.accounts),
+            domains: Json(key.domains),
+            revoked: key.revoked.map(Millis),
+        }
+    }
+}
+
+async fn find(
+    mut connection: &AsyncPgConnection,
+    directory: &DirectoryId,
+    kid: &str,
+) -> Result<Option<ExternalAccountKey>, Failure> {
+    if !is_storable(kid) {
+        return Ok(None);
+    }
+    let query = external_account_keys::table.find((directory.as_str(), kid)).select(KeyRow::as_select());
+    Ok(query.get_result(&mut connection).await.optional()?.map(ExternalAccountKey::from))
+}
+
+/// The key, while nobody else changes it.
+async fn lock(
+    mut connection: &AsyncPgConnection,
+    directory: &DirectoryId,
+    kid: &str,
+) -> Result<Option<ExternalAccountKey>, Failure> {
+    if !is_storable(kid) {
+        return Ok(None);
+    }
+    let query = external_account_keys::table.find((directory.as_str(), kid)).select(KeyRow::as_select());
+    let row = query.for_update().get_result(&mut connection).await.optional()?;
+    Ok(row.map(ExternalAccountKey::from))
+}
+
+/// The key that an account is opened with, if it is opened with one and there is such a key.
+pub(crate) async fn lock_if(
+    connection: &AsyncPgConnection,
+    directory: &DirectoryId,
+    kid: Option<&str>,
+) -> Result<Option<ExternalAccountKey>, Failure> {
+    match kid {
+        Some(kid) => lock(connection, directory, kid).await,
+        None => Ok(None),
+    }
+}
+
+/// Counts an account that the key opens, if it is opened with one.
+pub(crate) fn bound(
+    kid: Option<&str>,
+    key: Option<ExternalAccountKey>,
+    now: Timestamp,
+) -> Result<Option<ExternalAccountKey>, Conflict> {
+    match (kid, key) {
+        (None, _) => Ok(None),
+        (Some(_), None) => Err(Conflict::ExternalAccountKeyNotUsable),
+        (Some(_), Some(mut key)) => {
+            key.bind(now)?;
+            Ok(Some(key))
+        }
+    }
+}
+
+/// Saves a key that has counted an account.
+pub(crate) async fn save_bound(
+    connection: &AsyncPgConnection,
+    key: &ExternalAccountKey,
+) -> Result<(), Failure> {
+    let as_loaded = external_account_keys::directory
+        .eq(key.directory.as_str())
+        .and(external_account_keys::kid.eq(&key.kid))
+        .and(external_account_keys::accounts.eq(Count(key.accounts.saturating_sub(1))))
+        .and(external_account_keys::revoked.is_null());
+    let counted = external_account_keys::accounts.eq(Count(key.accounts));
+    update(connection, external_account_keys::table, counted, as_loaded).await
+}
+
+async fn insert(mut connection: &AsyncPgConnection, key: ExternalAccountKey) -> Result<(), Failure> {
+    let new = diesel::insert_into(external_account_keys::table).values(KeyRow::from(key));
+    new.execute(&mut connection).await.map_err(taken(Conflict::IdInUse))?;
+    Ok(())
+}
+
+#[async_trait]
+impl ExternalAccountStore for PgStorage {
+    async fn create_external_account_key(&self, key: ExternalAccountKey, cause: &Cause) -> Result<()> {
+        self.transaction("creating an external account key", async |session| {
+            let connection = session.connection();
+            let event = AuditEvent::ExternalAccountKeyCreated { kid: key.kid.clone() };
+            let inserted = insert(connection, key.clone());
+            session.write_at_once(writes![inserted, audit::record(connection, event, cause)]).await
+        })
+        .await
+    }
+
+    async fn external_account_key(&self, directory: &DirectoryId, kid: &str) -> Result<ExternalAccountKey> {
+        self.look_up("loading an external account key", async |session| {
+            find(session.connection(), directory, kid).await?.ok_or(StorageError::NotFound.into())
+        })
+        .await
+    }
+
+    async fn external_account_keys(
+        &self,
+        directory: &DirectoryId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<ExternalAccountKey>> {
+        self.look_up("listing external account keys", async |session| {
+            let mut connection = session.connection();
+            let own = external_account_keys::table
+                .filter(external_account_keys::directory.eq(directory.as_str()))
+                .order(external_account_keys::kid)
+                .limit(limit.into())
+                .select(KeyRow::as_select());
+            let rows: Vec<KeyRow> = match after {
+                None => own.load(&mut connection).await?,
+                Some(after) => own.filter(external_account_keys::kid.gt(after)).load(&mut connection).await?,
+            };
+            Ok(rows.into_iter().map(ExternalAccountKey::from).collect())
+        })
+        .await
+    }
+
+    async fn revoke_external_account_key(
+        &self,
+        directory: &DirectoryId,
+        kid: &str,
+        cause: &Cause,
+    ) -> Result<ExternalAccountKey> {
+        self.transaction("revoking an external account key", async |session| {
+            let connection = session.connection();
+            let key = session.begin_with(lock(connection, directory, kid)).await?;
+            let mut key = key.ok_or(StorageError::NotFound)?;
+            let event = key.revoke(cause.now);
+            let same = external_account_keys::directory
+                .eq(directory.as_str())
+                .and(external_account_keys::kid.eq(kid));
+            let revoked = external_account_keys::revoked.eq(key.revoked.map(Millis));
+            let saved = update(connection, external_account_keys::table, revoked, same);
+            session.commit_with(writes![saved, audit::record(connection, event, cause)]).await?;
+            Ok(key)
+        })
+        .await
+    }
+}

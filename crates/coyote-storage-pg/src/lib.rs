@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+
+mod account;
+mod audit;
+mod authorization;
+mod certificate;
+mod column;
+mod error;
+mod external_account;
+mod job;
+mod migrate;
+mod nonce;
+mod options;
+mod order;
+mod pool;
+mod rate_limit;
+mod schema;
+mod session;
+mod storage;
+mod sweep;
+mod update;
+mod url;
+
+pub use options::{ConnectError, PgOptions, SessionLimits};
+pub use storage::PgStorage;

@@ -1,0 +1,80 @@
+//! Bringing the schema up to date.
+
+use coyote_storage::BoxError;
+use diesel::{
+    QueryableByName, sql_query,
+    sql_types::{Bool, Text},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+
+use crate::{
+    ConnectError,
+    pool::{Link, Pool},
+};
+
+/// The migrations, by version, the oldest first. None is ever changed once it was released.
+const MIGRATIONS: &[(&str, &str)] =
+    &[("00000000000001", include_str!("../migrations/00000000000001_first/up.sql"))];
+
+/// "coyote" as a number: replicas that start at the same time wait for each other here. The lock is the transaction's,
+/// not the session's, which a pooling proxy would give to somebody else.
+const LOCK: i64 = 0x636f_796f_7465;
+
+/// Runs the migrations that have not been run, all or none, and answers the connection.
+pub(crate) async fn run(pool: &Pool) -> Result<Link, ConnectError> {
+    let mut link = pool.open().await.map_err(ConnectError::Database)?;
+    let unknown = migrate(&mut link.connection).await.map_err(ConnectError::Database)?;
+    match unknown {
+        Some(found) => Err(ConnectError::Newer { found }),
+        None => Ok(link),
+    }
+}
+
+/// Answers a version that was run and is unknown, in which case nothing is run. On any error, the connection is to be
+/// closed.
+async fn migrate(connection: &mut AsyncPgConnection) -> Result<Option<String>, BoxError> {
+    // Building an index may take longer than a statement may otherwise.
+    let lock = format!(
+        "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})"
+    );
+    connection.batch_execute(&lock).await?;
+    let applied = applied(connection).await?;
+    let known = |version: &String| MIGRATIONS.iter().any(|(known, _)| known == version);
+    if let Some(unknown) = applied.iter().find(|version| !known(version)) {
+        return Ok(Some(unknown.clone()));
+    }
+    for (version, statements) in MIGRATIONS {
+        if !applied.iter().any(|applied| applied == version) {
+            connection.batch_execute(statements).await?;
+            let done = "INSERT INTO schema_migrations (version) VALUES ($1)";
+            sql_query(done).bind::<Text, _>(version).execute(connection).await?;
+        }
+    }
+    connection.batch_execute("COMMIT").await?;
+    Ok(None)
+}
+
+/// The versions that have been run.
+async fn applied(connection: &mut AsyncPgConnection) -> Result<Vec<String>, BoxError> {
+    #[derive(QueryableByName)]
+    struct Table {
+        #[diesel(sql_type = Bool)]
+        exists: bool,
+    }
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        version: String,
+    }
+    // Asked first, as IF NOT EXISTS would need the right to create tables also where there is nothing to create.
+    let exists = r#"SELECT to_regclass('schema_migrations') IS NOT NULL AS "exists""#;
+    if !sql_query(exists).get_result::<Table>(connection).await?.exists {
+        let create = "CREATE TABLE schema_migrations (
+                          version TEXT        NOT NULL PRIMARY KEY,
+                          run_at  TIMESTAMPTZ NOT NULL DEFAULT now()
+                      )";
+        connection.batch_execute(create).await?;
+    }
+    let rows: Vec<Row> = sql_query("SELECT version FROM schema_migrations").load(connection).await?;
+    Ok(rows.into_iter().map(|row| row.version).collect())
+}

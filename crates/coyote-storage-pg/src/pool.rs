@@ -1,0 +1,206 @@
+//! Connections, and the runtime that they live on.
+
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    io,
+    pin::pin,
+    sync::atomic::{AtomicBool, Ordering},
+    task::Poll,
+    time::Duration,
+};
+
+use coyote_storage::BoxError;
+use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult};
+use diesel_async::AsyncPgConnection;
+use futures_util::future::{Either, select};
+use tokio::{
+    runtime::{Handle, Runtime},
+    task::JoinHandle,
+};
+use tokio_postgres::{NoTls, Socket, tls::TlsStream};
+
+use crate::{PgOptions, url::Place};
+
+/// Connections to one database.
+///
+/// They live on a runtime of their own: what reads and writes a connection's socket is a task on the runtime that
+/// opened it, and on that of a web server's worker it would wait for whatever else that worker does.
+pub(crate) struct Pool {
+    connections: managed::Pool<Connector>,
+    connector: Connector,
+    patience: Duration,
+    runtime: OwnRuntime,
+}
+
+/// Opens connections.
+#[derive(Clone)]
+pub(crate) struct Connector {
+    place: Place,
+    timeout: Duration,
+    runtime: Handle,
+}
+
+/// An open connection.
+pub(crate) struct Link {
+    pub(crate) connection: AsyncPgConnection,
+    driver: JoinHandle<()>,
+    /// Whether the last who had it had the answer to all that they asked.
+    quiet: AtomicBool,
+}
+
+/// A connection for one operation. Whoever lets go of it in the middle of something closes it, and the server takes
+/// back what was open.
+pub(crate) struct Borrowed(Object<Connector>);
+
+impl Pool {
+    /// No connection yet.
+    pub(crate) fn new(place: Place, options: &PgOptions) -> Result<Self, BoxError> {
+        let runtime = OwnRuntime::start()?;
+        let connector =
+            Connector { place, timeout: options.connect_timeout, runtime: runtime.handle.clone() };
+        let connections =
+            managed::Pool::builder(connector.clone()).max_size(options.connections.max(1)).build()?;
+        Ok(Self { connections, connector, patience: options.patience, runtime })
+    }
+
+    /// A connection that is free, or becomes so soon.
+    pub(crate) async fn borrow(&self) -> Result<Borrowed, BoxError> {
+        let mut free = pin!(self.connections.get());
+        let at_once = poll_fn(|context| Poll::Ready(free.as_mut().poll(context))).await;
+        let borrowed = match at_once {
+            Poll::Ready(borrowed) => borrowed,
+            Poll::Pending => {
+                // The caller's runtime may have no timer; ours has.
+                let patience = self.runtime.handle.spawn(tokio::time::sleep(self.patience));
+                match select(free, patience).await {
+                    Either::Left((borrowed, patience)) => {
+                        patience.abort();
+                        borrowed
+                    }
+                    Either::Right(_) => return Err("no connection became free in time".into()),
+                }
+            }
+        };
+        let borrowed = borrowed.map_err(|error| match error {
+            PoolError::Backend(error) => error,
+            error => error.to_string().into(),
+        })?;
+        borrowed.quiet.store(false, Ordering::Relaxed);
+        Ok(Borrowed(borrowed))
+    }
+
+    /// A connection that is nobody else's, and is closed when it is dropped.
+    pub(crate) async fn open(&self) -> Result<Link, BoxError> {
+        self.connector.open().await
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = self.connections.status();
+        f.debug_struct("Pool").field("connections", &status).finish_non_exhaustive()
+    }
+}
+
+impl Connector {
+    async fn open(&self) -> Result<Link, BoxError> {
+        let (place, timeout) = (self.place.clone(), self.timeout);
+        // Also the time-out: tokio-postgres has one for the handshake with TCP only.
+        let link = self.runtime.spawn(async move { tokio::time::timeout(timeout, open(&place)).await });
+        link.await?.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    }
+}
+
+async fn open(place: &Place) -> Result<Link, BoxError> {
+    match &place.tls {
+        None => {
+            let (client, connection) = place.config.connect(NoTls).await?;
+            Link::new(client, connection).await
+        }
+        Some(tls) => {
+            let (client, connection) = place.config.connect(tls.clone()).await?;
+            Link::new(client, connection).await
+        }
+    }
+}
+
+impl Link {
+    async fn new<S>(
+        client: tokio_postgres::Client,
+        connection: tokio_postgres::Connection<Socket, S>,
+    ) -> Result<Self, BoxError>
+    where
+        S: TlsStream + Unpin + Send + 'static,
+    {
+        let driver = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a connection to the database was lost"
+                );
+            }
+        });
+        let connection = AsyncPgConnection::try_from(client).await?;
+        Ok(Self { connection, driver, quiet: AtomicBool::new(true) })
+    }
+}
+
+impl managed::Manager for Connector {
+    type Type = Link;
+    type Error = BoxError;
+
+    async fn create(&self) -> Result<Link, BoxError> {
+        self.open().await
+    }
+
+    /// Without a question to the server, which would double the round trips of most operations: whoever reads the
+    /// socket knows when it is closed.
+    async fn recycle(&self, link: &mut Link, _: &Metrics) -> RecycleResult<BoxError> {
+        if link.driver.is_finished() || !link.quiet.load(Ordering::Relaxed) {
+            return Err(RecycleError::message("the connection is closed"));
+        }
+        Ok(())
+    }
+}
+
+impl Borrowed {
+    pub(crate) fn connection(&self) -> &AsyncPgConnection {
+        &self.0.connection
+    }
+
+    /// Nothing is open or under way: somebody else may have it.
+    pub(crate) fn is_quiet(&self) {
+        self.0.quiet.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        if !self.0.quiet.load(Ordering::Relaxed) {
+            self.0.driver.abort();
+        }
+    }
+}
+
+/// A runtime that may be dropped anywhere: an ordinary one panics where it would have to wait for its tasks.
+struct OwnRuntime {
+    handle: Handle,
+    runtime: Option<Runtime>,
+}
+
+impl OwnRuntime {
+    fn start() -> io::Result<Self> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(2).thread_name("coyote-postgres").enable_all().build()?;
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+}
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

@@ -1,0 +1,89 @@
+use std::future::Future;
+
+use coyote_storage::Result;
+
+use crate::{
+    ConnectError, PgOptions,
+    error::{Failure, unavailable},
+    migrate, nonce,
+    pool::Pool,
+    session::Session,
+    url::Place,
+};
+
+/// How often a transaction is run, if others get in its way each time.
+const ATTEMPTS: u32 = 10;
+
+/// Everything an ACME server remembers, in a PostgreSQL database that any number of replicas share.
+///
+/// It is an [`AccountStore`](coyote_storage::AccountStore) and the other parts of
+/// [`Storage`](coyote_storage::Storage), a [`NonceStore`](coyote_storage::NonceStore) and a
+/// [`RateLimitStore`](coyote_storage::RateLimitStore). Its methods need no particular runtime: the connections live on
+/// one of its own.
+///
+/// A write is answered when the server has committed it, and every read that begins after the answer sees it. If the
+/// caller stops waiting, it happens entirely or not at all.
+#[derive(Debug)]
+pub struct PgStorage {
+    pool: Pool,
+    pub(crate) nonces: nonce::Nonces,
+}
+
+impl PgStorage {
+    /// Opens the database at this URL, and brings its schema up to date, which may take long. Replicas may do so at the
+    /// same time.
+    ///
+    /// The URL is `postgres://user:password@host:port/database?parameter=value&…`, with the parameters of libpq. TLS is
+    /// used if, and only if, `sslmode` is `require` (encrypted, whoever the server is), `verify-ca` or `verify-full`.
+    /// `sslrootcert` names a file of the CAs to trust; otherwise they are the system's.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConnectError`]. A database that a later version has changed is refused, and left as it is.
+    pub async fn connect(url: &str, options: PgOptions) -> Result<Self, ConnectError> {
+        let pool = Pool::new(Place::new(url, &options)?, &options).map_err(ConnectError::Database)?;
+        let link = migrate::run(&pool).await?;
+        let nonces = nonce::Nonces::open(&link.connection, options.nonce_lifetime).await;
+        Ok(Self { pool, nonces: nonces.map_err(ConnectError::Database)? })
+    }
+
+    /// Runs a transaction, and answers once it is committed: the body commits it with [`Session::commit_with`], or changes
+    /// nothing.
+    ///
+    /// The body is run again if somebody else got in its way: a deadlock, a row that was changed between reading and
+    /// writing.
+    pub(crate) async fn transaction<T, F, A>(&self, doing: &'static str, body: F) -> Result<T>
+    where
+        F: Fn(Session) -> A,
+        A: Future<Output = Result<T, Failure>>,
+    {
+        let mut attempts = 1;
+        loop {
+            match self.once(doing, &body).await? {
+                Err(failure) if failure.is_worth_another_try() && attempts < ATTEMPTS => attempts += 1,
+                outcome => return outcome.map_err(|failure| failure.into_storage_error(doing)),
+            }
+        }
+    }
+
+    /// Reads.
+    pub(crate) async fn look_up<T, F, A>(&self, doing: &'static str, body: F) -> Result<T>
+    where
+        F: Fn(Session) -> A,
+        A: Future<Output = Result<T, Failure>>,
+    {
+        self.once(doing, &body).await?.map_err(|failure| failure.into_storage_error(doing))
+    }
+
+    async fn once<T, F, A>(&self, doing: &'static str, body: &F) -> Result<Result<T, Failure>>
+    where
+        F: Fn(Session) -> A,
+        A: Future<Output = Result<T, Failure>>,
+    {
+        let borrowed = self.pool.borrow().await.map_err(|error| unavailable(doing, error))?;
+        let session = Session::new(borrowed);
+        let outcome = body(session.clone()).await;
+        session.end().await;
+        Ok(outcome)
+    }
+}
