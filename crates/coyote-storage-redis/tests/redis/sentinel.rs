@@ -48,7 +48,7 @@ async fn after_a_failover_to_a_replica_that_lags_no_older_nonce_is_good() {
     assert!(consume(&other, &fresh).await, "the replicas agree again");
 }
 
-/// The replica loses its connection to the master, and may not come back: it does not know the password.
+/// The replica loses its connection to the master, which does not let it come back.
 fn cut_off(master: &Server) {
     let () = master.tell(&["ACL", "SETUSER", "default", "-psync", "-sync"]);
     let _killed: i64 = master.tell(&["CLIENT", "KILL", "TYPE", "replica"]);
