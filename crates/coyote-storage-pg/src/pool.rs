@@ -72,7 +72,7 @@ impl Pool {
             Poll::Ready(borrowed) => borrowed,
             Poll::Pending => {
                 // The caller's runtime may have no timer; ours has.
-                let patience = self.runtime.handle.spawn(tokio::time::sleep(self.patience));
+                let patience = self.runtime.handle.spawn(sleep(self.patience));
                 match select(free, patience).await {
                     Either::Left((borrowed, patience)) => {
                         patience.abort();
@@ -110,6 +110,10 @@ impl Connector {
         let link = self.runtime.spawn(async move { tokio::time::timeout(timeout, open(&place)).await });
         link.await?.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
+}
+
+async fn sleep(duration: Duration) {
+    tokio::time::sleep(duration).await;
 }
 
 async fn open(place: &Place) -> Result<Link, BoxError> {

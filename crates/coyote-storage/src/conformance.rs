@@ -15,6 +15,7 @@
 //! ```
 //!
 //! Each becomes one `#[test]` a promise, with a store of its own and a multi-threaded runtime of its own.
+//! [`differential`] compares a backend with the memory store, in random histories.
 //! [`FaultyStorage`] is for the tests of what is built on storage.
 
 #![allow(
@@ -34,6 +35,7 @@ pub mod accounts;
 pub mod audit;
 pub mod authorizations;
 pub mod certificates;
+pub mod differential;
 pub mod external_accounts;
 mod faulty;
 pub mod fidelity;
@@ -49,6 +51,7 @@ mod race;
 pub mod rate_limits;
 pub mod renewals;
 pub mod replacements;
+pub mod seeded;
 pub mod sweep;
 mod table;
 pub mod validation;

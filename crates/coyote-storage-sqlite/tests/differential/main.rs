@@ -1,47 +1,26 @@
-//! SQLite compared with the memory store, which is the specification: the same operations on both, and each answer
-//! and what is stored in the end must be the same.
-//!
-//! The ids are few, so that operations meet; the leases are all that were ever given, so that most are lost. Failures
-//! that only SQLite has (`Unavailable`, `Corrupt`) are differences. Two freedoms are not compared: in which order a
-//! sweep goes when there is more to do than its batch, and nonces, which are random.
+//! SQLite compared with the memory store, which is the specification.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "these are tests, also outside of the functions that are marked so"
-)]
+#![allow(clippy::unwrap_used, reason = "these are tests, also outside of the functions that are marked so")]
 
 #[path = "../common/mod.rs"]
 mod common;
-mod seed;
-mod step;
-mod world;
 
-use proptest::{collection::vec, prelude::*};
-
-use seed::OWNERS;
-use step::{Step, steps};
-use world::World;
+use coyote_storage::conformance::differential::{histories, same_as_memory};
+use coyote_storage_sqlite::{Durability, SqliteOptions, SqliteStorage};
+use proptest::prelude::*;
+use tempfile::TempDir;
 
 proptest! {
     // PROPTEST_CASES says how many, if this is not enough.
     #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
-    fn sqlite_answers_what_memory_answers(steps in vec(steps(), 1..40)) {
+    fn sqlite_answers_what_memory_answers(history in histories()) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let mut world = World::new();
-            for seed in 0..OWNERS {
-                world.take_step(Step::CreateAccount { id: seed, key: seed, directory: 0, kid: None }).await?;
-            }
-            for step in steps {
-                world.take_step(step).await?;
-            }
-            world.compare().await
-        })?;
+        let directory = TempDir::new().unwrap();
+        let options = SqliteOptions { durability: Durability::Process, ..SqliteOptions::default() };
+        let storage = SqliteStorage::open(common::file(&directory), options).unwrap();
+        runtime.block_on(same_as_memory(storage, history))?;
     }
 }
 

@@ -2,11 +2,11 @@
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 
-use crate::seed::{ACCOUNTS, CERTIFICATES, KIDS, NAMES, ORDERS, OWNERS, SERIALS, owner};
+use super::seed::{ACCOUNTS, CERTIFICATES, KIDS, NAMES, ORDERS, OWNERS, SERIALS, owner};
 
 /// One step. Numbers are seeds of ids.
 #[derive(Clone, Debug)]
-pub(crate) enum Step {
+pub(super) enum Step {
     Wait {
         minutes: u32,
     },
@@ -181,7 +181,7 @@ pub(crate) enum Step {
     },
 }
 
-pub(crate) fn steps() -> impl Strategy<Value = Step> {
+pub(super) fn steps() -> impl Strategy<Value = Step> {
     use Step::*;
 
     let id = || prop_oneof![4 => 0..OWNERS, 1 => 0..ACCOUNTS];

@@ -1,36 +1,36 @@
 //! The ids and records that small numbers stand for.
 
 use coyote_protocol::{DnsName, Identifier, Problem, ProblemType, Timestamp};
-use coyote_storage::{
+
+use super::super::seeded::{DAY, NOW, authorization, bits, certificate, dns, order, serial};
+use crate::{
     AccountId, Authorization, AuthorizationId, BeginIssuance, CertificateId, ChallengeId, DirectoryId,
     ExternalAccount, ExternalAccountKey, IssuanceOutcome, Lease, LeaseTerms, OrderId, Work,
 };
 
-use crate::common::{DAY, NOW, authorization, bits, certificate, dns, order, serial};
-
-pub(crate) const ACCOUNTS: u64 = 3;
+pub(super) const ACCOUNTS: u64 = 3;
 /// Of the accounts, those that there are from the beginning.
-pub(crate) const OWNERS: u64 = 2;
-pub(crate) const ORDERS: u64 = 5;
-pub(crate) const SERIALS: u64 = 6;
-pub(crate) const CERTIFICATES: u64 = 4;
-pub(crate) const KIDS: u64 = 3;
-pub(crate) const NAMES: [&str; 3] = ["a.test", "*.a.test", "b.test"];
+pub(super) const OWNERS: u64 = 2;
+pub(super) const ORDERS: u64 = 5;
+pub(super) const SERIALS: u64 = 6;
+pub(super) const CERTIFICATES: u64 = 4;
+pub(super) const KIDS: u64 = 3;
+pub(super) const NAMES: [&str; 3] = ["a.test", "*.a.test", "b.test"];
 
 /// Whose an order is, unless it is said to be another's.
-pub(crate) fn owner(order: u64, other: Option<u64>) -> u64 {
+pub(super) fn owner(order: u64, other: Option<u64>) -> u64 {
     other.unwrap_or(order % OWNERS)
 }
 
-pub(crate) fn directory_id(seed: u64) -> DirectoryId {
+pub(super) fn directory_id(seed: u64) -> DirectoryId {
     DirectoryId::new(format!("directory {seed}"))
 }
 
-pub(crate) fn account_id(seed: u64) -> AccountId {
+pub(super) fn account_id(seed: u64) -> AccountId {
     AccountId::from_bytes(bits(seed))
 }
 
-pub(crate) fn order_id(seed: u64) -> OrderId {
+pub(super) fn order_id(seed: u64) -> OrderId {
     OrderId::from_bytes(bits(seed))
 }
 
@@ -38,23 +38,23 @@ fn authorization_seed(order: u64, name: u64) -> u64 {
     1000 * (order + 1) + 10 * name
 }
 
-pub(crate) fn authorization_id(order: u64, name: u64) -> AuthorizationId {
+pub(super) fn authorization_id(order: u64, name: u64) -> AuthorizationId {
     AuthorizationId::from_bytes(bits(authorization_seed(order, name)))
 }
 
-pub(crate) fn challenge_id(order: u64, name: u64, challenge: u64) -> ChallengeId {
+pub(super) fn challenge_id(order: u64, name: u64, challenge: u64) -> ChallengeId {
     ChallengeId::from_bytes(bits(authorization_seed(order, name) + challenge))
 }
 
-pub(crate) fn certificate_id(seed: u64) -> CertificateId {
+pub(super) fn certificate_id(seed: u64) -> CertificateId {
     CertificateId::from_bytes(bits(seed))
 }
 
-pub(crate) fn identifiers(names: &[usize]) -> Vec<Identifier> {
+pub(super) fn identifiers(names: &[usize]) -> Vec<Identifier> {
     names.iter().map(|name| dns(NAMES[*name])).collect()
 }
 
-pub(crate) fn new_order(id: u64, account: u64, names: &[usize], now: Timestamp) -> coyote_storage::Order {
+pub(super) fn new_order(id: u64, account: u64, names: &[usize], now: Timestamp) -> crate::Order {
     let mut new = order(id, account_id(account), &identifiers(names));
     new.created = now;
     new.expires = now + 7 * DAY;
@@ -66,7 +66,7 @@ pub(crate) fn new_order(id: u64, account: u64, names: &[usize], now: Timestamp) 
 }
 
 /// A key that can be used for so many accounts, and so many days.
-pub(crate) fn external_account_key(
+pub(super) fn external_account_key(
     kid: u64,
     directory: u64,
     most_accounts: Option<u32>,
@@ -86,12 +86,12 @@ pub(crate) fn external_account_key(
     }
 }
 
-pub(crate) fn external_account(kid: u64) -> ExternalAccount {
+pub(super) fn external_account(kid: u64) -> ExternalAccount {
     ExternalAccount { kid: kid.to_string(), binding: serde_json::json!({ "signature": "AA" }) }
 }
 
 /// The id that an order of this number would give to this authorization.
-pub(crate) fn new_authorization(
+pub(super) fn new_authorization(
     order: u64,
     name: u64,
     account: u64,
@@ -103,7 +103,7 @@ pub(crate) fn new_authorization(
     Authorization { created: now, expires: now + 7 * DAY, ..new }
 }
 
-pub(crate) fn begin_issuance(
+pub(super) fn begin_issuance(
     order: u64,
     account: u64,
     seed: u64,
@@ -114,7 +114,7 @@ pub(crate) fn begin_issuance(
 }
 
 /// A certificate for what the lease is on.
-pub(crate) fn issued(id: u64, lease: &Lease, seed: u64) -> IssuanceOutcome {
+pub(super) fn issued(id: u64, lease: &Lease, seed: u64) -> IssuanceOutcome {
     let (account, order) = match lease.work {
         Work::Issue { account, order } => (account, order),
         Work::Validate { account, .. } => (account, order_id(0)),
@@ -122,6 +122,6 @@ pub(crate) fn issued(id: u64, lease: &Lease, seed: u64) -> IssuanceOutcome {
     IssuanceOutcome::Issued(Box::new(certificate(id, order, account, serial(seed))))
 }
 
-pub(crate) fn problem() -> Problem {
+pub(super) fn problem() -> Problem {
     Problem::new(ProblemType::Connection, "nobody is there")
 }

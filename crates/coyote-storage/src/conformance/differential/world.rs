@@ -3,36 +3,32 @@
 use std::fmt::Debug;
 
 use coyote_protocol::{RevocationReason, Timestamp};
-use coyote_storage::{
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::super::seeded::{DAY, MINUTE, NOW, account, cause, copy, key, placing, serial, terms};
+use super::seed::*;
+use super::step::Step;
+use crate::{
     AccountChange, AccountStore, AuditFilter, AuditLog, AuthorizationStore, BeginValidation,
     CertificateStore, Claim, ExternalAccountStore, IssuanceOutcome, JobQueue, Lease, LeaseTerms,
-    MemoryStorage, NewOrder, OrderStore, Quota, RateLimitStore, StorageError, Sweep, ValidationOutcome,
-    WorkKind,
-};
-use coyote_storage_sqlite::{Durability, SqliteOptions, SqliteStorage};
-use proptest::{prelude::*, sample::Index};
-use tempfile::TempDir;
-
-use crate::{
-    common::{DAY, MINUTE, NOW, account, cause, copy, file, key, placing, serial, terms},
-    seed::*,
-    step::Step,
+    MemoryStorage, NewOrder, OrderStore, Quota, RateLimitStore, Storage, StorageError, Sweep,
+    ValidationOutcome, WorkKind,
 };
 
 /// Both storages, and what a client and a worker would know.
-pub(crate) struct World {
+pub(super) struct World<S> {
     memory: MemoryStorage,
-    sqlite: SqliteStorage,
+    other: S,
     now: Timestamp,
     leases: Vec<Lease>,
-    _directory: TempDir,
 }
 
 /// The same call on both; the answer of both, if they agree.
 macro_rules! same {
     ($world:ident . $call:ident ( $($argument:expr),* )) => {{
         let expected = $world.memory.$call($($argument),*).await;
-        let answer = $world.sqlite.$call($($argument),*).await;
+        let answer = $world.other.$call($($argument),*).await;
         agree(stringify!($call), &expected, &answer)?;
         expected
     }};
@@ -44,16 +40,13 @@ fn agree<T: Debug>(
     answer: &Result<T, StorageError>,
 ) -> Result<(), TestCaseError> {
     let (expected, answer) = (format!("{expected:#?}"), format!("{answer:#?}"));
-    prop_assert_eq!(expected, answer, "memory is left, SQLite is right: {}", call);
+    prop_assert_eq!(expected, answer, "memory is left, the other is right: {}", call);
     Ok(())
 }
 
-impl World {
-    pub(crate) fn new() -> Self {
-        let directory = TempDir::new().unwrap();
-        let options = SqliteOptions { durability: Durability::Process, ..SqliteOptions::default() };
-        let sqlite = SqliteStorage::open(file(&directory), options).unwrap();
-        Self { memory: MemoryStorage::new(), sqlite, now: NOW, leases: Vec::new(), _directory: directory }
+impl<S: Storage + RateLimitStore> World<S> {
+    pub(super) fn new(other: S) -> Self {
+        Self { memory: MemoryStorage::new(), other, now: NOW, leases: Vec::new() }
     }
 
     fn lease(&self, index: Index) -> Option<Lease> {
@@ -64,7 +57,7 @@ impl World {
         self.leases.extend(lease);
     }
 
-    pub(crate) async fn take_step(&mut self, step: Step) -> Result<(), TestCaseError> {
+    pub(super) async fn take_step(&mut self, step: Step) -> Result<(), TestCaseError> {
         let now = self.now;
         let cause = &cause(now);
         match step {
@@ -330,7 +323,7 @@ impl World {
     }
 
     /// Looks at everything there is.
-    pub(crate) async fn compare(&mut self) -> Result<(), TestCaseError> {
+    pub(super) async fn compare(&mut self) -> Result<(), TestCaseError> {
         for account in 0..ACCOUNTS {
             for directory in 0..2 {
                 drop(same!(self.account(&directory_id(directory), &account_id(account))));

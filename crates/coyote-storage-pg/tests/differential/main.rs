@@ -1,0 +1,36 @@
+//! PostgreSQL compared with the memory store, which is the specification.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "these are tests, also outside of the functions that are marked so"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use common::{Database, variable};
+use coyote_storage::conformance::differential::{histories, same_as_memory};
+use coyote_storage_pg::PgOptions;
+use proptest::prelude::*;
+
+proptest! {
+    // PROPTEST_CASES says how many, if this is not enough.
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+
+    #[test]
+    fn postgresql_answers_what_memory_answers(history in histories()) {
+        // Without a timer, and not the one that the connections live on.
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let database = Database::new();
+        runtime.block_on(async {
+            let options = PgOptions { connections: 2, ..PgOptions::default() };
+            same_as_memory(database.storage_with(options).await, history).await
+        })?;
+    }
+}
+
+fn cases() -> u32 {
+    variable("PROPTEST_CASES").and_then(|cases| cases.parse().ok()).unwrap_or(64)
+}
