@@ -40,7 +40,7 @@ pub(crate) struct CertificateRow {
 }
 
 #[derive(Insertable)]
-#[diesel(table_name = serials)]
+#[diesel(table_name = serials, treat_none_as_default_value = false)]
 struct SerialRow {
     serial: Printed<Serial>,
     order_id: Bits<OrderId>,

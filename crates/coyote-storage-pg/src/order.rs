@@ -46,7 +46,7 @@ pub(crate) struct OrderRow {
 
 /// Which authorization an order needs for which of its identifiers.
 #[derive(Insertable)]
-#[diesel(table_name = order_authorizations)]
+#[diesel(table_name = order_authorizations, treat_none_as_default_value = false)]
 struct Need {
     order_id: Bits<OrderId>,
     position: i64,

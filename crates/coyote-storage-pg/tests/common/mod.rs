@@ -1,6 +1,6 @@
-//! Databases to test with, on the server that `scripts/postgres` starts.
+//! Databases to test with, on the server that `scripts/postgres` starts, and what goes into them.
 
-#![allow(dead_code, reason = "each test uses its own part of it")]
+#![allow(unused_imports, dead_code, reason = "each test uses its own part of it")]
 
 use std::{
     io::Write,
@@ -11,6 +11,7 @@ use std::{
     thread,
 };
 
+pub(crate) use coyote_storage::conformance::seeded::*;
 use coyote_storage_pg::{PgOptions, PgStorage};
 use tokio_postgres::{Client, Config, NoTls};
 
