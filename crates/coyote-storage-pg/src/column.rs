@@ -97,7 +97,7 @@ impl ToSql<BigInt, Pg> for Millis {
 
 impl FromSql<BigInt, Pg> for Millis {
     fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
-        Ok(Self(Timestamp::from_millis(i64::from_sql(value)?)))
+        Ok(Self(Timestamp::from_millis(<i64 as FromSql<BigInt, Pg>>::from_sql(value)?)))
     }
 }
 
@@ -152,7 +152,7 @@ impl ToSql<BigInt, Pg> for Count {
 
 impl FromSql<BigInt, Pg> for Count {
     fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
-        Ok(Self(i64::from_sql(value)?.try_into()?))
+        Ok(Self(<i64 as FromSql<BigInt, Pg>>::from_sql(value)?.try_into()?))
     }
 }
 
@@ -164,7 +164,7 @@ impl ToSql<SmallInt, Pg> for Reason {
 
 impl FromSql<SmallInt, Pg> for Reason {
     fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
-        let code = u8::try_from(i16::from_sql(value)?)?;
+        let code = u8::try_from(<i16 as FromSql<SmallInt, Pg>>::from_sql(value)?)?;
         Ok(Self(RevocationReason::try_from(code)?))
     }
 }

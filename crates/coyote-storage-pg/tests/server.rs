@@ -230,3 +230,42 @@ async fn a_server_that_is_not_there_is_an_error_that_does_not_tell_the_password(
     let error = PgStorage::connect(&url, silent).await.map(|_| ()).unwrap_err();
     assert!(matches!(error, ConnectError::Database(_)), "{error:?}");
 }
+
+/// Of all that the URL can ask of TLS, against a certificate for 127.0.0.1 and not for localhost.
+#[tokio::test]
+async fn tls_is_as_strict_as_the_url_says() {
+    let database = Database::new();
+    let Some(ca) = variable("COYOTE_TEST_POSTGRES_CA") else {
+        assert_ne!(variable("CI").as_deref(), Some("true"), "the server of the tests has no TLS");
+        return;
+    };
+    let by_name = database.url.replace("127.0.0.1", "localhost");
+    assert_ne!(by_name, database.url, "the server of the tests is at 127.0.0.1");
+    let trusting = |mode: &str| format!("?sslmode={mode}&sslrootcert={ca}");
+    for (url, parameters, encrypted) in [
+        (&database.url, String::new(), Some(false)),
+        (&database.url, "?sslmode=require".into(), Some(true)),
+        (&by_name, "?sslmode=require".into(), Some(true)),
+        (&by_name, trusting("require"), Some(true)),
+        (&by_name, trusting("verify-ca"), Some(true)),
+        (&database.url, trusting("verify-full"), Some(true)),
+        (&by_name, trusting("verify-full"), None),
+        (&database.url, "?sslmode=verify-ca".into(), None),
+        (&database.url, "?sslmode=verify-full".into(), None),
+    ] {
+        let connected = PgStorage::connect(&format!("{url}{parameters}"), PgOptions::default()).await;
+        let Ok(storage) = connected else {
+            assert_eq!(encrypted, None, "{url}{parameters}: {connected:?}");
+            continue;
+        };
+        storage.account(&account(1).directory, &account(1).id).await.unwrap_err();
+        let used = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+                    WHERE datname = current_database() AND application_name = 'coyote'";
+        let used = database.stranger().await.query_one(used, &[]).await.unwrap();
+        assert_eq!(Some(used.get::<_, bool>(0)), encrypted, "{url}{parameters}");
+        drop(storage);
+        let gone = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                    WHERE datname = current_database() AND application_name = 'coyote'";
+        database.stranger().await.batch_execute(gone).await.unwrap();
+    }
+}
