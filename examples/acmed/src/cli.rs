@@ -40,7 +40,7 @@ pub(crate) enum Command {
     Config(ConfigArgs),
     /// Make, list and revoke keys that open accounts (external account binding), whether the server runs or not
     ///
-    /// A server asks for them if external_account_required is set in [directory].
+    /// A server asks for them if external_account_required is set in the section directory.
     Eab(Eab),
 }
 
