@@ -57,7 +57,8 @@ section! {
         base_url: Option<BaseUrl> = None, as in "\"http://127.0.0.1:8000\"";
         /// Where the server keeps what is its own. It makes the directory, for its own eyes only.
         data_dir: PathBuf = "acmed-data".into();
-        /// Where accounts, orders and certificates are kept: sqlite:PATH, or memory: to forget them at the end.
+        /// Where accounts, orders and certificates are kept: sqlite:PATH; for several replicas
+        /// postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full; or memory: to forget them at the end.
         /// Unless it is set, a file in `data_dir`.
         storage: Option<StorageUrl> = None, as in "\"sqlite:acmed-data/acmed.db\"";
         /// Where nonces are kept: memory:, storage, or auto for what suits the storage. In a Redis, replicas share

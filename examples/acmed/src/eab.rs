@@ -1,11 +1,14 @@
 //! `acmed eab`: keys for external account binding, beside the server. RFC 8555 section 7.3.4.
 
+use std::path::Path;
+
 use coyote_server::{
     Clock, Entropy, ExternalAccountGrant, SystemClock, SystemEntropy, Urls,
     jose::base64url,
     path::DIRECTORY,
     storage::{Actor, Cause, DirectoryId, ExternalAccountKey, ExternalAccountStore, RequestId, StorageError},
 };
+use coyote_storage_pg::{PgOptions, PgStorage};
 use coyote_storage_sqlite::{SqliteOptions, SqliteStorage};
 
 use crate::{
@@ -52,7 +55,7 @@ async fn create(create: CreateKey) -> Result<(), Failure> {
     let grant = ExternalAccountGrant { comment, expires, most_accounts: accounts, domains: domain };
     let key = grant.mint(DirectoryId::default(), cause.now, &SystemEntropy);
     let key = key.map_err(Failure::because("no key could be made"))?;
-    let storage = open(&config, Missing::IsMade)?;
+    let storage = open(&config, Missing::IsMade).await?;
     let stored = storage.create_external_account_key(key.clone(), &cause).await;
     stored.map_err(Failure::because("the key could not be stored"))?;
     if !config.directory.external_account_required {
@@ -71,15 +74,15 @@ async fn create(create: CreateKey) -> Result<(), Failure> {
 }
 
 async fn list(list: ListKeys) -> Result<(), Failure> {
-    let storage = open(&list.beside.config()?, Missing::IsRefused)?;
-    let keys = all(&storage).await.map_err(Failure::because("the keys could not be read"))?;
+    let storage = open(&list.beside.config()?, Missing::IsRefused).await?;
+    let keys = all(&*storage).await.map_err(Failure::because("the keys could not be read"))?;
     let now = SystemClock.now();
     let shown: Vec<_> = keys.iter().map(|key| Shown::new(key, now)).collect();
     if list.json { print_json(&shown) } else { print(&shown::table(&shown)) }
 }
 
 /// All keys, the oldest first.
-async fn all(storage: &SqliteStorage) -> Result<Vec<ExternalAccountKey>, StorageError> {
+async fn all(storage: &dyn ExternalAccountStore) -> Result<Vec<ExternalAccountKey>, StorageError> {
     let mut keys: Vec<ExternalAccountKey> = Vec::new();
     loop {
         let last = keys.last().map(|key| key.kid.as_str());
@@ -94,7 +97,7 @@ async fn all(storage: &SqliteStorage) -> Result<Vec<ExternalAccountKey>, Storage
 
 async fn revoke(revoke: RevokeKey) -> Result<(), Failure> {
     let RevokeKey { kid, by, json, beside } = revoke;
-    let storage = open(&beside.config()?, Missing::IsRefused)?;
+    let storage = open(&beside.config()?, Missing::IsRefused).await?;
     let cause = cause(by.operator())?;
     let revoked = storage.revoke_external_account_key(&DirectoryId::default(), &kid, &cause).await;
     let key = match revoked {
@@ -125,12 +128,20 @@ enum Missing {
 }
 
 /// Opens the database of a server, which may be running.
-fn open(config: &Config, missing: Missing) -> Result<SqliteStorage, Failure> {
-    let StorageUrl::Sqlite(path) = config.storage() else {
-        return Err(Failure::new(
+async fn open(config: &Config, missing: Missing) -> Result<Box<dyn ExternalAccountStore>, Failure> {
+    match config.storage() {
+        StorageUrl::Sqlite(path) => Ok(Box::new(open_file(&path, missing)?)),
+        StorageUrl::Postgres(url) => {
+            let storage = PgStorage::connect(&url, PgOptions::default()).await;
+            Ok(Box::new(storage.map_err(Failure::because("there is no storage"))?))
+        }
+        StorageUrl::Memory => Err(Failure::new(
             "what is in memory: is the server's alone; keys need a storage that this process can open",
-        ));
-    };
+        )),
+    }
+}
+
+fn open_file(path: &Path, missing: Missing) -> Result<SqliteStorage, Failure> {
     let is_there = path.exists()
         || missing == Missing::IsMade && path.parent().is_some_and(|parent| parent.join(".").is_dir());
     if !is_there {

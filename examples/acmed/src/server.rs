@@ -74,7 +74,7 @@ async fn serve(
     let files = config.ca_files();
     let (ca, is_new) = acme::ca(&files, &config.ca.request())?;
     let fingerprint = ca.root_fingerprint().map(|hash| hex(&hash)).unwrap_or_default();
-    let store = Store::open(config, &config.limits())?;
+    let store = Store::open(config, &config.limits()).await?;
     let acme = acme::build(config, config.base_url(address), &store, ca, resolving)?;
     let started =
         Started { directory: acme.urls().at(path::DIRECTORY), root: files.root, fingerprint, is_new };

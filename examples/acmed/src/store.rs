@@ -6,6 +6,7 @@ use coyote_server::{
     Limits,
     storage::{MemoryStorage, NonceStore, RateLimitStore, Storage},
 };
+use coyote_storage_pg::{PgOptions, PgStorage};
 use coyote_storage_redis::{RedisOptions, RedisStore};
 use coyote_storage_sqlite::{SqliteOptions, SqliteStorage};
 
@@ -23,31 +24,43 @@ pub(crate) struct Store {
     pub(crate) rate_limits: Arc<dyn RateLimitStore>,
 }
 
+/// Whether a storage is made for several replicas, each of which has to accept the others' nonces.
+enum Shared {
+    Yes,
+    No,
+}
+
 impl Store {
-    /// Opens it. It blocks, and may bring a database up to date.
-    pub(crate) fn open(config: &Config, limits: &Limits) -> Result<Self, Failure> {
+    /// Opens it. It may block, and may bring a database up to date.
+    pub(crate) async fn open(config: &Config, limits: &Limits) -> Result<Self, Failure> {
+        let nonces = &config.nonces;
         match config.storage() {
-            StorageUrl::Memory => Self::of(Arc::new(MemoryStorage::new()), &config.nonces, limits),
+            StorageUrl::Memory => Self::of(Arc::new(MemoryStorage::new()), nonces, Shared::No, limits),
             StorageUrl::Sqlite(path) => {
                 let options =
                     SqliteOptions { nonce_lifetime: limits.nonce_lifetime, ..SqliteOptions::default() };
                 let storage =
                     SqliteStorage::open(path, options).map_err(Failure::because("there is no storage"))?;
-                Self::of(Arc::new(storage), &config.nonces, limits)
+                Self::of(Arc::new(storage), nonces, Shared::No, limits)
+            }
+            StorageUrl::Postgres(url) => {
+                let options = PgOptions { nonce_lifetime: limits.nonce_lifetime, ..PgOptions::default() };
+                let storage = PgStorage::connect(&url, options).await;
+                let storage = storage.map_err(Failure::because("there is no storage"))?;
+                Self::of(Arc::new(storage), nonces, Shared::Yes, limits)
             }
         }
     }
 
-    fn of<T>(store: Arc<T>, nonces: &Nonces, limits: &Limits) -> Result<Self, Failure>
+    fn of<T>(store: Arc<T>, nonces: &Nonces, shared: Shared, limits: &Limits) -> Result<Self, Failure>
     where
         T: Storage + NonceStore + RateLimitStore,
     {
         let own: Arc<dyn NonceStore> = store.clone();
-        // These storages are one process's, and so can its nonces be.
-        let nonces = match nonces {
-            Nonces::Auto | Nonces::Memory => None,
-            Nonces::Storage => Some(own),
-            Nonces::Redis(url) => {
+        let nonces = match (nonces, shared) {
+            (Nonces::Auto, Shared::No) | (Nonces::Memory, _) => None,
+            (Nonces::Auto, Shared::Yes) | (Nonces::Storage, _) => Some(own),
+            (Nonces::Redis(url), _) => {
                 let redis = Arc::new(redis(url, limits)?);
                 return Ok(Self { rate_limits: redis.clone(), storage: store, nonces: Some(redis) });
             }

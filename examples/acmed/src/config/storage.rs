@@ -9,10 +9,12 @@ use std::{
 use super::section::string_setting;
 
 /// What `storage` names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum StorageUrl {
     /// `sqlite:PATH`.
     Sqlite(PathBuf),
+    /// The PostgreSQL database at this URL.
+    Postgres(String),
     /// `memory:`, forgotten with the process.
     Memory,
 }
@@ -34,9 +36,6 @@ pub(crate) enum Nonces {
 /// It names nothing that there is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidStore {
-    /// It is planned.
-    #[error("{0} is not in this build yet; use {1}")]
-    NotYet(&'static str, &'static str),
     /// It is for something else.
     #[error("Redis keeps nonces and rate limits only: name it as nonces; for storage use {0}")]
     NoncesOnly(&'static str),
@@ -50,7 +49,7 @@ impl StorageUrl {
     pub(crate) fn below(self, directory: &Path) -> Self {
         match self {
             Self::Sqlite(path) => Self::Sqlite(directory.join(path)),
-            Self::Memory => Self::Memory,
+            elsewhere => elsewhere,
         }
     }
 }
@@ -59,11 +58,13 @@ impl FromStr for StorageUrl {
     type Err = InvalidStore;
 
     fn from_str(text: &str) -> Result<Self, InvalidStore> {
-        const CHOICES: &str = "sqlite:PATH or memory:";
+        const CHOICES: &str = "sqlite:PATH, postgres://HOST/DATABASE or memory:";
         match text.split_once(':') {
             Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
             Some(("memory", "")) => Ok(Self::Memory),
-            Some(("postgres" | "postgresql", _)) => Err(InvalidStore::NotYet("PostgreSQL", CHOICES)),
+            Some(("postgres" | "postgresql", place)) if place.starts_with("//") => {
+                Ok(Self::Postgres(text.to_owned()))
+            }
             Some(("redis" | "rediss", _)) => Err(InvalidStore::NoncesOnly(CHOICES)),
             // A password may be in what follows.
             Some((scheme, _)) => Err(InvalidStore::Unknown(format!("{scheme}:"), CHOICES)),
@@ -76,7 +77,17 @@ impl fmt::Display for StorageUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres(url) => f.write_str(url),
             Self::Memory => f.write_str("memory:"),
+        }
+    }
+}
+
+impl fmt::Debug for StorageUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Postgres(_) => f.write_str("Postgres(..)"), // a password may be in it
+            named => fmt::Display::fmt(named, f),
         }
     }
 }
@@ -129,24 +140,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn storage_is_a_file_or_memory() {
+    fn storage_is_a_file_a_database_or_memory() {
         assert_eq!("sqlite:a/b.db".parse(), Ok(StorageUrl::Sqlite("a/b.db".into())));
         assert_eq!("memory:".parse(), Ok(StorageUrl::Memory));
-        for text in ["", "a.db", "sqlite:", "memory:x", "mysql://u:secret@h/d"] {
+        for text in ["postgres://u:secret@h/d?sslmode=verify-full", "postgresql://h"] {
+            let storage: StorageUrl = text.parse().unwrap();
+            assert_eq!(storage.to_string(), text);
+            assert!(!format!("{storage:?}").contains("secret"));
+        }
+        for text in ["", "a.db", "sqlite:", "memory:x", "postgres", "postgres:d", "mysql://u:secret@h/d"] {
             let error = text.parse::<StorageUrl>().unwrap_err().to_string();
             assert!(
-                error.contains("sqlite:PATH or memory:"),
+                error.contains("sqlite:PATH, postgres://HOST/DATABASE or memory:"),
                 "{text} is answered with what there is: {error}"
             );
             assert!(!error.contains("secret"), "{error}");
-        }
-    }
-
-    #[test]
-    fn what_is_planned_is_not_in_this_build_yet() {
-        for text in ["postgres://u:secret@h/d", "postgresql://h"] {
-            let error = text.parse::<StorageUrl>().unwrap_err().to_string();
-            assert!(error.contains("not in this build yet") && !error.contains("secret"), "{text}: {error}");
         }
     }
 

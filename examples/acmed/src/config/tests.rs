@@ -111,7 +111,7 @@ fn what_is_wrong_is_refused_by_name_with_its_line() {
         ("tls = \"other\"", 1, "\"own\""),
         ("listen = \"localhost\"", 1, "socket address"),
         ("base_url = \"ca.example\"", 1, "not a base URL"),
-        ("storage = \"postgres://h/d\"", 1, "not in this build yet"),
+        ("storage = \"postgres:d\"", 1, "postgres://HOST/DATABASE"),
         ("[validation]\nchallenges = [\"dns-02\"]", 2, "http-01, dns-01 or tls-alpn-01"),
         ("[validation]\ntimeout = \"10\"", 2, "not a time"),
         ("[validation]\nallow = [\"10.0.0.0/99\"]", 2, "private-network"),

@@ -41,13 +41,24 @@ fn a_redis_that_is_not_there_is_refused_and_its_password_not_repeated() {
 }
 
 #[test]
+fn a_database_that_is_not_there_is_refused_and_its_password_not_repeated() {
+    let place = Place::new();
+    let storage = "postgres://u:secret@127.0.0.1:1/d";
+    for arguments in [&["serve", "--listen", "127.0.0.1:0"][..], &["eab", "list"]] {
+        let run = place.run(&[arguments, &["--storage", storage]].concat());
+        let run = run.expect_refused(&["there is no storage"]);
+        assert!(!run.stderr().contains("secret"), "{}", run.stderr());
+    }
+}
+
+#[test]
 fn what_acmed_does_not_know_is_bad_usage() {
     let place = Place::new();
     for arguments in [&["frob"][..], &[], &["dev", "--frob"], &["serve", "--no-worker", "--worker-only"]] {
         place.run(arguments).expect_bad_usage();
     }
-    let run = place.run(&["serve", "--storage", "postgres://host/database"]).expect_bad_usage();
-    assert!(run.stderr().contains("not in this build yet"), "{}", run.stderr());
+    let run = place.run(&["serve", "--storage", "mysql://host/database"]).expect_bad_usage();
+    assert!(run.stderr().contains("postgres://HOST/DATABASE"), "{}", run.stderr());
 }
 
 #[test]
