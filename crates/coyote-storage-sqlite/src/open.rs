@@ -2,9 +2,9 @@
 
 use std::{
     fs::OpenOptions,
-    io,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use coyote_storage::BoxError;
@@ -141,9 +141,27 @@ impl Opener {
              PRAGMA journal_size_limit = 67108864;
              PRAGMA cache_size = -16384;"
         );
-        connection.batch_execute(&pragmas).map_err(|error| self.refused(error))?;
+        self.set_up(&mut connection, &pragmas)?;
         self.migrate(&mut connection)?;
         Ok(connection)
+    }
+
+    /// Runs the pragmas of the connection that writes. The first to open a file changes its journal mode, and who comes
+    /// at the same moment is told that it is locked, whatever the busy timeout: so it is tried again for as long.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "opening blocks its thread, and there is nothing to be woken by"
+    )]
+    fn set_up(&self, connection: &mut SqliteConnection, pragmas: &str) -> Result<(), OpenError> {
+        let started = Instant::now();
+        loop {
+            match connection.batch_execute(pragmas) {
+                Err(error) if is_locked(&error) && started.elapsed() < self.busy_timeout => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                done => return done.map_err(|error| self.refused(error)),
+            }
+        }
     }
 
     /// A connection that reads.
@@ -160,11 +178,16 @@ impl Opener {
     /// permissions.
     fn create(&self) -> Result<(), OpenError> {
         let mut options = OpenOptions::new();
-        options.create(true).append(true);
+        // A file that is there is left alone: closing it would drop the locks that this process has on it.
+        options.create_new(true).append(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let made = options.open(&self.path);
-        made.map(drop).map_err(|source| OpenError::File { path: self.path.clone(), source })
+        match options.open(&self.path) {
+            Err(source) if source.kind() != ErrorKind::AlreadyExists => {
+                Err(OpenError::File { path: self.path.clone(), source })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn connect(&self, mode: &str, busy_timeout: Duration) -> Result<SqliteConnection, OpenError> {
@@ -207,6 +230,10 @@ impl Opener {
     fn refused(&self, source: impl Into<BoxError>) -> OpenError {
         OpenError::Database { path: self.path.clone(), source: source.into() }
     }
+}
+
+fn is_locked(error: &diesel::result::Error) -> bool {
+    matches!(error, diesel::result::Error::DatabaseError(_, info) if info.message() == "database is locked")
 }
 
 /// The path as a `file:` URL, which is how SQLite is told not to make the file.
