@@ -174,7 +174,7 @@ impl Borrowed {
     }
 
     /// Nothing is open or under way: somebody else may have it.
-    pub(crate) fn is_quiet(&self) {
+    pub(crate) fn settle(&self) {
         self.0.quiet.store(true, Ordering::Relaxed);
     }
 }

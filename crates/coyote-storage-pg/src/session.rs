@@ -102,9 +102,9 @@ impl Session {
         reads: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
         let (begun, read, ended) = unconstrained(join3(self.begin(SNAPSHOT), reads, self.commit())).await;
+        self.set_open(ended.is_err());
         let read = begun.and(read)?;
         ended?;
-        self.set_open(false);
         Ok(read)
     }
 
@@ -113,7 +113,7 @@ impl Session {
         if self.is_open() && self.run("ROLLBACK").await.is_err() {
             return; // lost, and closed: nobody needs to be told twice
         }
-        self.0.borrowed.is_quiet();
+        self.0.borrowed.settle();
     }
 
     async fn begin(&self, begin: &str) -> Result<(), Failure> {

@@ -73,6 +73,7 @@ async fn without_job(
         .filter(orders::certificate_id.is_null())
         .filter(orders::error.is_null())
         .filter(dsl::not(dsl::exists(job)))
+        .order(orders::began)
         .limit(sweep.batch.into())
         .select(OrderRow::as_select())
         .load(&mut connection)
