@@ -83,6 +83,20 @@ fn acmed_tls_serves_its_directory_over_https_with_the_ca_that_it_writes_down() {
     assert!(order.url.starts_with("https://localhost:8443/"), "{}", order.url);
     let found = client.new_account(&account.key, &json!({"onlyReturnExisting": true})).expect(200);
     assert_eq!(found.location(), account.url);
+
+    if missing("certbot") {
+        return;
+    }
+    let line = "certbot certonly --standalone --http-01-port 5002 --http-01-address 127.0.0.1 \
+                --server https://localhost:8443/directory --agree-tos -m you@example.com -n \
+                --config-dir certbot --work-dir certbot --logs-dir certbot -d hello.test";
+    let mut certbot = Command::new("sh");
+    certbot.args(["-c", line]).current_dir(directory.path()).env("REQUESTS_CA_BUNDLE", "ca.pem");
+    let output = certbot.output().expect("a shell can be run");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let chain = directory.path().join("certbot/live/hello.test/fullchain.pem");
+    let chain = fs::read_to_string(chain).expect("certbot has a certificate");
+    assert_chain_verifies(&chain, &root, "hello.test");
 }
 
 /// A process that ends with this value.

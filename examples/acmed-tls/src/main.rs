@@ -3,13 +3,14 @@
 //! An ACME server needs a certificate before anybody can order one. It gets it from its own issuer, as any other
 //! certificate, when it starts: clients trust `ca.pem`, and nothing else.
 
-use std::{env, error::Error, future::pending, sync::Arc};
+use std::{env, error::Error, future::pending, net::Ipv4Addr, sync::Arc};
 
 use actix_web::{App, HttpServer};
 use coyote_server::{
     Acme, OwnCertificate, SystemClock, SystemEntropy, http,
     issue::{CaFiles, CaRequest, LocalCa},
     protocol::{DnsName, Identifier},
+    validate::{AddressPolicy, FixedResolver, Network, NetworkLimits},
 };
 use coyote_storage_sqlite::{SqliteOptions, SqliteStorage};
 use openssl::{
@@ -32,7 +33,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let ca = LocalCa::load_or_create(&files, &request, &SystemClock, &SystemEntropy)?;
     let storage = SqliteStorage::open("acme.db", SqliteOptions::default())?;
     let base_url = format!("https://{}:{PORT}", host.as_str());
-    let acme = Acme::builder(base_url, Arc::new(storage), Arc::new(ca)).build()?;
+    let acme =
+        Acme::builder(base_url, Arc::new(storage), Arc::new(ca)).with_network(network(&host)?).build()?;
     let certificate = acme.own_certificate(&[Identifier::Dns(host)]).await?;
 
     actix_web::rt::spawn(acme.clone().run_jobs(pending()));
@@ -42,6 +44,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("directory    {directory}\nroot         ca.pem");
     println!("certificate  until {}; a restart gets another", certificate.not_after);
     Ok(server.run().await?)
+}
+
+/// How challenges are looked at. A server that is called localhost is for this machine alone, and so are the names that
+/// it certifies: each is taken to be this machine, and http-01 asks port 5002. Any other asks DNS, and port 80.
+fn network(host: &DnsName) -> Result<Network, Box<dyn Error>> {
+    if host.as_str() != "localhost" {
+        return Ok(Network::system()?);
+    }
+    let resolver = FixedResolver::new([Ipv4Addr::LOCALHOST.into()]);
+    let policy = AddressPolicy::public().allow("127.0.0.0/8".parse()?);
+    let limits = NetworkLimits { http_port: 5002, tls_port: 5001, ..NetworkLimits::default() };
+    Ok(Network::new(Arc::new(resolver), policy, limits))
 }
 
 /// The name that clients know the server by.
