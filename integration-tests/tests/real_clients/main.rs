@@ -9,9 +9,11 @@ mod apache;
 mod caddy;
 mod certbot;
 mod dehydrated;
+mod instant_acme;
 mod lego;
 mod matrix;
 mod place;
+mod rustls_acme;
 mod uacme;
 
 use std::{env, process::ExitCode};
@@ -23,9 +25,11 @@ const CLIENTS: &[&Client] = &[
     &certbot::CLIENT,
     &acme_client::CLIENT,
     &caddy::CLIENT,
+    &rustls_acme::CLIENT,
     &apache::CLIENT,
     &dehydrated::CLIENT,
     &lego::CLIENT,
+    &instant_acme::CLIENT,
     &uacme::CLIENT,
     &acme_tiny::CLIENT,
 ];
