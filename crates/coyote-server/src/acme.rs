@@ -18,7 +18,7 @@ use crate::{
     service::own_certificate::BY_OPERATOR,
     url::{InvalidBaseUrl, Urls, path},
     validate::{
-        AddressPolicy, ChallengeValidator, Dns01, DnsResolver, Http01, InvalidServers, Network,
+        AddressPolicy, Caa, ChallengeValidator, Dns01, DnsResolver, Http01, InvalidServers, Network,
         NetworkLimits, TlsAlpn01,
     },
     work::Workshop,
@@ -36,6 +36,7 @@ pub struct Acme {
     pub(crate) issuer: Arc<dyn Issuer>,
     pub(crate) validators: Vec<Arc<dyn ChallengeValidator>>,
     pub(crate) network: Network,
+    pub(crate) caa: Option<Caa>,
     pub(crate) policy: Arc<dyn Policy>,
     pub(crate) key_policy: KeyPolicy,
     pub(crate) rate_limiter: RateLimiter,
@@ -61,6 +62,7 @@ pub struct AcmeBuilder {
     issuer: Arc<dyn Issuer>,
     validators: Vec<Arc<dyn ChallengeValidator>>,
     network: Option<Network>,
+    caa: Option<Caa>,
     policy: Arc<dyn Policy>,
     key_policy: KeyPolicy,
     rate_limits: Option<(Arc<dyn RateLimitStore>, RateLimits)>,
@@ -117,6 +119,7 @@ impl Acme {
             issuer,
             validators: Vec::new(),
             network: None,
+            caa: None,
             policy: Arc::new(AllowAll),
             key_policy: KeyPolicy::default(),
             rate_limits: None,
@@ -191,6 +194,12 @@ impl AcmeBuilder {
     /// How validators reach the outside. Default: the system's resolver and [`AddressPolicy::public`].
     pub fn with_network(self, network: Network) -> Self {
         Self { network: Some(network), ..self }
+    }
+
+    /// Has CAA records looked at, through the network's resolver: when a name was proved, and again before it is
+    /// signed for. Default: they are not.
+    pub fn with_caa(self, caa: Caa) -> Self {
+        Self { caa: Some(caa), ..self }
     }
 
     /// Who may have what. Default: [`AllowAll`].
@@ -295,6 +304,7 @@ impl AcmeBuilder {
             issuer: self.issuer,
             validators,
             network,
+            caa: self.caa,
             policy: self.policy,
             key_policy: self.key_policy,
             rate_limiter,

@@ -3,7 +3,7 @@
 //! A challenge type is one [`ChallengeValidator`]. Built in are [`Http01`], [`Dns01`] and [`TlsAlpn01`]; the builder
 //! is told which of them are offered, and of an embedder's own. Whatever a validator asks of strangers goes through
 //! [`Network`], the one place that resolves names and opens sockets, and that refuses addresses that the
-//! [`AddressPolicy`] forbids.
+//! [`AddressPolicy`] forbids. [`Caa`] is what the holders of names say about CAs.
 
 use async_trait::async_trait;
 use coyote_protocol::{ChallengeType, Identifier, KeyAuthorization, Problem, ProblemType, Timestamp, Token};
@@ -11,6 +11,7 @@ use coyote_protocol::{ChallengeType, Identifier, KeyAuthorization, Problem, Prob
 use crate::trace::Trace;
 
 mod address_policy;
+mod caa;
 pub mod danger;
 mod dns_01;
 mod http_01;
@@ -21,6 +22,7 @@ mod tls_alpn_01;
 mod told;
 
 pub use address_policy::{AddressPolicy, Cidr, InvalidCidr, Refusal, Rule};
+pub use caa::{Caa, CaaRecord, CaaSubject};
 pub use dns_01::Dns01;
 pub use http_01::Http01;
 pub use network::{ConnectError, Host, InvalidUserAgent, Network, NetworkLimits, UserAgent};

@@ -16,6 +16,7 @@ use tokio::{
 
 use crate::{acme::Acme, error::Result, limits::Limits, service::chain};
 
+mod caa;
 mod issue;
 mod validate;
 mod waiters;

@@ -6,7 +6,8 @@ use coyote_server::{
     Acme, SystemClock, SystemEntropy,
     issue::{CaFiles, CaRequest, LocalCa},
     validate::{
-        Dns01, DnsResolver, FixedResolver, Http01, Network, Resolver, TlsAlpn01, danger::AcceptAnyChallenge,
+        Caa, Dns01, DnsResolver, FixedResolver, Http01, Network, Resolver, TlsAlpn01,
+        danger::AcceptAnyChallenge,
     },
 };
 
@@ -53,6 +54,11 @@ pub(crate) fn build(
     }
     if let Some(url) = &config.directory.renewal_explanation {
         builder = builder.with_renewal_explanation(url.to_string());
+    }
+    if config.validation.caa {
+        let caa = Caa::new(config.directory.caa_identities.iter().cloned());
+        builder =
+            builder.with_caa(caa.ok_or_else(|| Failure::new("there is no name for this CA in CAA records"))?);
     }
     if let Some(nonces) = &store.nonces {
         builder = builder.with_nonces(nonces.clone());

@@ -124,6 +124,11 @@ impl Config {
                 "terms_since says when terms of service changed that there are none of; set terms_of_service, too",
             ));
         }
+        if self.validation.caa && self.directory.caa_identities.is_empty() {
+            return Err(Failure::new(
+                "validation.caa has CAA records looked at, but no name there means this CA; set directory.caa_identities, too",
+            ));
+        }
         match &self.base_url {
             None if self.listen.ip().is_unspecified() => Err(Failure::new(format!(
                 "listening on {} says nothing about the server's name; set base_url (--base-url) to what clients see",

@@ -11,6 +11,7 @@ use std::{
 };
 
 mod accounts;
+mod caa;
 mod catalogue;
 mod finalize;
 mod jws;
@@ -38,7 +39,7 @@ struct Case(&'static str, fn(&Room) -> Vec<Probe<'_>>);
 #[test]
 fn every_bad_input_gets_an_answer_that_the_catalogue_wants_and_changes_nothing() {
     let catalogue = catalogue();
-    let sections: [&[Case]; 13] = [
+    let sections: [&[Case]; 14] = [
         transport::CASES,
         jws::CASES,
         keys::CASES,
@@ -51,6 +52,7 @@ fn every_bad_input_gets_an_answer_that_the_catalogue_wants_and_changes_nothing()
         revocation::CASES,
         validation::CASES,
         proofs::CASES,
+        caa::CASES,
         transport::SLOW,
     ];
     let only = std::env::var("COYOTE_ONLY").unwrap_or_default();

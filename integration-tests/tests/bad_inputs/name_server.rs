@@ -11,6 +11,7 @@ use std::{
 const A: u16 = 1;
 const CNAME: u16 = 5;
 const TXT: u16 = 16;
+const CAA: u16 = 257;
 
 /// A name server at a port of the loopback, over UDP and TCP, that runs until the test process ends. Unless told
 /// otherwise, every name has the address 127.0.0.1 and nothing else.
@@ -64,6 +65,13 @@ impl Record {
         Self { owner: owner.into(), kind: TXT, data: [&[length], text.as_bytes()].concat() }
     }
 
+    /// A CAA record with these flags. RFC 8659 section 4.1.
+    pub(crate) fn caa(owner: &str, flags: u8, tag: &str, value: &str) -> Self {
+        let length = u8::try_from(tag.len()).expect("a short tag");
+        let data = [&[flags, length], tag.as_bytes(), value.as_bytes()].concat();
+        Self { owner: owner.into(), kind: CAA, data }
+    }
+
     pub(crate) fn alias(owner: &str, target: &str) -> Self {
         Self { owner: owner.into(), kind: CNAME, data: labels(target) }
     }
@@ -82,6 +90,23 @@ impl Lie {
     /// One text.
     pub(crate) fn text(owner: &str, text: &str) -> Self {
         Self::records(vec![Record::text(owner, text)])
+    }
+
+    /// These records of other types than addresses, beside the address that every name has.
+    pub(crate) fn beside_address(records: Vec<Record>) -> Self {
+        Self::of(move |query| {
+            let wanted: Vec<_> = records.iter().filter(|record| record.kind == query.kind).cloned().collect();
+            vec![query.answer(&[truth(query), wanted].concat())]
+        })
+    }
+
+    /// This, where CAA records are asked for; else what every name has.
+    pub(crate) fn about_caa(self) -> Self {
+        Self::of(
+            move |query| {
+                if query.kind == CAA { self.0.about(query) } else { vec![query.answer(&truth(query))] }
+            },
+        )
     }
 
     /// Nothing but this code.

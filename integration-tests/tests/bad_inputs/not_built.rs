@@ -11,6 +11,5 @@ pub(crate) const FEATURES: &[(&str, &[&str])] = &[
         &["F03", "F48"],
     ),
     ("DNSSEC validation", &["V37"]),
-    ("CAA checking", &["F46", "V70", "V71", "V72", "V73", "V74", "V75", "V77"]),
     ("management console", &["M01", "M02", "M03", "M04", "M05", "M07"]),
 ];

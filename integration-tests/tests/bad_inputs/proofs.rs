@@ -218,7 +218,7 @@ fn wildcard(room: &Room) -> Observed {
 }
 
 /// What dns-01 looks for.
-fn dns_digest(key_authorization: &str) -> String {
+pub(crate) fn dns_digest(key_authorization: &str) -> String {
     coyote_jose::base64url::encode(sha256(key_authorization.as_bytes()))
 }
 

@@ -52,6 +52,8 @@ impl Room {
                 .with("validation", &format!("tls_port = {}", tls.port()))
                 .replacing("validation", "resolvers", &format!("[\"{}\"]", names.address()))
                 .replacing("validation", "challenges", "[\"http-01\", \"dns-01\", \"tls-alpn-01\"]")
+                .with("validation", "caa = true")
+                .with("directory", "caa_identities = [\"us.example.net\"]")
         });
         let prover = proving.client.account();
         let slow = Mutex::new(transport::start_slow_clients(&world.client.http));

@@ -142,6 +142,15 @@ pub enum TraceEvent {
         /// The `Location` it gave.
         to: Excerpt,
     },
+    /// CAA records were looked at. RFC 8659.
+    Caa {
+        /// The name that is to be issued for.
+        name: Excerpt,
+        /// The name whose records decide, or could not be had; none if there are none, up to the top.
+        at: Option<Excerpt>,
+        /// What that means.
+        says: Excerpt,
+    },
     /// Anything else that an embedder's own code has to tell.
     Note {
         /// What it says.
@@ -227,6 +236,8 @@ impl fmt::Display for TraceEvent {
                 write!(f, "response   failed: {reason} (in {took_ms} ms)")
             }
             Self::Redirect { from, to } => write!(f, "redirect   {from} to {to}"),
+            Self::Caa { name, at: Some(at), says } => write!(f, "caa        of {name}, at {at}: {says}"),
+            Self::Caa { name, at: None, says } => write!(f, "caa        of {name}: {says}"),
             Self::Note { text } => write!(f, "note       {text}"),
             Self::Verdict { problem: None } => write!(f, "verdict    valid"),
             Self::Verdict { problem: Some(problem) } => write!(f, "verdict    failed: {problem}"),

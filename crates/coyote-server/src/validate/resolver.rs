@@ -14,6 +14,7 @@ use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
+use super::CaaRecord;
 use crate::trace::{DnsRecord, Excerpt, Trace, TraceEvent, millis};
 
 /// How many aliases may lead from a name to its records.
@@ -61,6 +62,14 @@ pub trait Resolver: Send + Sync + 'static {
     ///
     /// [`ResolveError::NoRecords`] if the name exists and has none; else what went wrong.
     async fn texts(&self, name: &str, trace: &Trace) -> Result<Vec<Vec<u8>>, ResolveError>;
+
+    /// The CAA records of this very name, or of what it is an alias of; at least one. Its parents are not asked.
+    ///
+    /// # Errors
+    ///
+    /// [`ResolveError::NoSuchName`] or [`ResolveError::NoRecords`] if DNS says that there are none, and only then; else
+    /// what went wrong.
+    async fn caa(&self, name: &DnsName, trace: &Trace) -> Result<Vec<CaaRecord>, ResolveError>;
 }
 
 /// Asks name servers.
@@ -199,6 +208,11 @@ impl Resolver for DnsResolver {
         let records = self.lookup(name, RecordType::TXT, trace).await?;
         Ok(records.iter().filter_map(text).collect())
     }
+
+    async fn caa(&self, name: &DnsName, trace: &Trace) -> Result<Vec<CaaRecord>, ResolveError> {
+        let records = self.lookup(name.as_str(), RecordType::CAA, trace).await?;
+        Ok(records.into_iter().filter_map(caa).collect())
+    }
 }
 
 /// The data of the records of this type at the end of the aliases that begin at `owner`; at least one. What else a
@@ -261,6 +275,13 @@ fn address(data: &RData) -> Option<IpAddr> {
 fn text(data: &RData) -> Option<Vec<u8>> {
     match data {
         RData::TXT(text) => Some(text.txt_data.concat()),
+        _ => None,
+    }
+}
+
+fn caa(data: RData) -> Option<CaaRecord> {
+    match data {
+        RData::CAA(caa) => Some(CaaRecord { critical: caa.issuer_critical, tag: caa.tag, value: caa.value }),
         _ => None,
     }
 }
@@ -348,6 +369,14 @@ impl Resolver for FixedResolver {
             return rest.texts(name, trace).await;
         }
         trace.record(fixed(name, "TXT", Vec::new()));
+        Err(ResolveError::NoRecords)
+    }
+
+    async fn caa(&self, name: &DnsName, trace: &Trace) -> Result<Vec<CaaRecord>, ResolveError> {
+        if let Some(rest) = &self.rest {
+            return rest.caa(name, trace).await;
+        }
+        trace.record(fixed(name.as_str(), "CAA", Vec::new()));
         Err(ResolveError::NoRecords)
     }
 }

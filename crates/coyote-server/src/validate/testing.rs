@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::trace::{Trace, TraceEvent};
 use crate::validate::{
-    AddressPolicy, Attempt, ChallengeValidator, Network, NetworkLimits, ResolveError, Resolver,
+    AddressPolicy, Attempt, CaaRecord, ChallengeValidator, Network, NetworkLimits, ResolveError, Resolver,
     ValidationFailure,
 };
 
@@ -170,6 +170,10 @@ impl Resolver for Names {
     async fn texts(&self, name: &str, _: &Trace) -> Result<Vec<Vec<u8>>, ResolveError> {
         self.fail(name).await?;
         self.texts.get(name).cloned().ok_or(ResolveError::NoRecords)
+    }
+
+    async fn caa(&self, _: &DnsName, _: &Trace) -> Result<Vec<CaaRecord>, ResolveError> {
+        Err(ResolveError::NoRecords)
     }
 }
 

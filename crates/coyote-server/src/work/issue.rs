@@ -79,6 +79,10 @@ impl Acme {
             Ok(profile) => profile,
             Err(problem) => return Ok(IssuanceOutcome::Refused(problem)),
         };
+        // As close to the signature as can be: what was permitted at the validation may have been taken back.
+        if let Err(problem) = self.recheck_caa(&order).await? {
+            return Ok(IssuanceOutcome::Refused(problem));
+        }
         let request = IssuanceRequest { order: &ready, profile, now };
         let id = CertificateId::from_bytes(self.entropy.bytes()?); // before there is something to lose
         match timeout(self.limits.issuance_time, self.issuer.issue(&request)).await {
@@ -143,7 +147,11 @@ impl Acme {
     async fn retry_issuance(&self, lease: Lease, failure: &Error) -> Result<Option<Order>, StorageError> {
         tracing::error!(attempt = lease.attempts, error = %chain(failure), "an issuance failed");
         if lease.attempts >= self.limits.issuance_attempts {
-            return self.settle_issuance(lease, IssuanceOutcome::Refused(given_up())).await;
+            let problem = match failure {
+                Error::Problem(problem) => (**problem).clone(),
+                _ => given_up(),
+            };
+            return self.settle_issuance(lease, IssuanceOutcome::Refused(problem)).await;
         }
         let now = self.clock.now();
         let due = now + self.limits.backoff(self.limits.issuance_backoff, lease.attempts);

@@ -118,10 +118,12 @@ impl Acme {
             now: self.clock.now(),
             trace,
         };
-        timeout(self.limits.validation_time + GRACE, validator.validate(attempt)).await.unwrap_or_else(|_| {
+        let proving = timeout(self.limits.validation_time + GRACE, validator.validate(attempt));
+        proving.await.unwrap_or_else(|_| {
             let detail = format!("{identifier} did not answer in time");
             Err(ValidationFailure::Transient(Problem::new(ProblemType::Connection, detail)))
-        })
+        })?;
+        self.check_caa(identifier, account, &challenge.kind, trace).await
     }
 
     async fn settle_validation(

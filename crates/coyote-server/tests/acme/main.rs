@@ -12,6 +12,7 @@
 )]
 
 mod account;
+mod caa;
 mod chains;
 mod external_accounts;
 mod issuance;

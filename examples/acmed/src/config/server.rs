@@ -46,7 +46,8 @@ section! {
         terms_since: Option<Moment> = None, as in "\"2026-01-01T00:00:00Z\"";
         /// A page about the CA.
         website: Option<WebUrl> = None, as in "\"https://ca.example.com\"";
-        /// The names by which CAA records mean this CA. They are shown to clients; CAA records are not looked at yet.
+        /// The names by which CAA records mean this CA. They are shown to clients; `validation.caa` has the
+        /// records looked at.
         caa_identities: Vec<DnsName> = Vec::new();
         /// Whether a new account needs a key that `acmed eab create` made.
         external_account_required: bool = false;

@@ -53,6 +53,7 @@ fn what_was_changed_is_printed_and_read_back() {
         allow = ["private-network", "127.0.0.1"]
         resolvers = ["192.0.2.1", "[2001:db8::1]:5353"]
         linger = "0"
+        caa = true
         [ca]
         domain = "Corp.Example"
         [profiles.default]

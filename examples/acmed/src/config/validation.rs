@@ -27,6 +27,9 @@ section! {
         tls_port: u16 = 443;
         /// The name servers that are asked, as IP or IP:PORT. Without any, the system's.
         resolvers: Vec<NameServer> = Vec::new();
+        /// Whether CAA records are looked at, when a name is proved and again before it is signed for (RFC 8659, RFC 8657).
+        /// A lookup that fails is no permission. What the records may call this CA is `directory.caa_identities`.
+        caa: bool = false;
         /// How long a name server may take to answer.
         resolver_timeout: Time = Time::seconds(5);
         /// Networks that may be dialled although the default, the public Internet, forbids it: addresses, networks as

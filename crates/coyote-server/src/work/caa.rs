@@ -1,0 +1,64 @@
+//! CAA, when a name was proved and again when it is to be signed for. RFC 8659 section 3.
+
+use coyote_protocol::{ChallengeType, Identifier, Problem, ProblemType};
+use coyote_storage::{Account, Authorization, Order};
+use tokio::time::timeout;
+
+use crate::{
+    acme::Acme,
+    error::Result,
+    service::own_certificate::BY_OPERATOR,
+    trace::Trace,
+    validate::{CaaSubject, ValidationFailure},
+};
+
+impl Acme {
+    /// Whether CAA records permit a certificate for a name that was just proved.
+    pub(super) async fn check_caa(
+        &self,
+        identifier: &Identifier,
+        account: &Account,
+        method: &ChallengeType,
+        trace: &Trace,
+    ) -> Result<(), ValidationFailure> {
+        let account_url = &self.urls.account(&account.id);
+        self.ask_caa(&[CaaSubject { identifier, account_url, method }], trace).await
+    }
+
+    /// Whether CAA records still permit the order's certificate. Names that the operator vouches for are not asked.
+    ///
+    /// # Errors
+    ///
+    /// The inner one is final. The outer one may be over in a moment; if it is not, that is what the client is told.
+    pub(super) async fn recheck_caa(&self, order: &Order) -> Result<Result<(), Problem>> {
+        if self.caa.is_none() {
+            return Ok(Ok(()));
+        }
+        let account_url = &self.urls.account(&order.account);
+        let subjects = order.identifiers.iter().filter_map(|identifier| {
+            let held = order.authorizations.iter().find(|held| held.identifier == *identifier);
+            let method = held.and_then(Authorization::validated_by)?;
+            let by_challenge = method.as_str() != BY_OPERATOR;
+            by_challenge.then_some(CaaSubject { identifier, account_url, method })
+        });
+        let subjects: Vec<_> = subjects.collect();
+        let cause = self.own_cause(self.clock.now())?;
+        let trace = Trace::new(cause.request, format!("CAA of order {}", order.id));
+        let outcome = self.ask_caa(&subjects, &trace).await;
+        trace.finish(&outcome);
+        match outcome {
+            Ok(()) => Ok(Ok(())),
+            Err(ValidationFailure::Definitive(problem)) => Ok(Err(problem)),
+            Err(ValidationFailure::Transient(problem)) => Err(problem.into()),
+        }
+    }
+
+    async fn ask_caa(&self, subjects: &[CaaSubject<'_>], trace: &Trace) -> Result<(), ValidationFailure> {
+        let Some(caa) = &self.caa else { return Ok(()) };
+        let checking = caa.check(subjects, self.network.resolver(), trace);
+        timeout(self.limits.validation_time, checking).await.unwrap_or_else(|_| {
+            let detail = "CAA records could not be looked up in time";
+            Err(ValidationFailure::transient(ProblemType::Dns, detail))
+        })
+    }
+}

@@ -1,0 +1,132 @@
+//! CAA records that change, or cannot be had, between the validation and the signature. RFC 8659 section 3.
+
+use std::{
+    collections::VecDeque,
+    net::IpAddr,
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use coyote_protocol::DnsName;
+use coyote_server::{
+    Limits,
+    trace::Trace,
+    validate::{AddressPolicy, Caa, CaaRecord, Network, NetworkLimits, ResolveError, Resolver},
+};
+use serde_json::json;
+
+use crate::world::World;
+
+/// What DNS says about CAA records of `a.example`, one after the other; then that there are none. Clones are one.
+#[derive(Clone, Default)]
+struct Names(Arc<Mutex<VecDeque<Says>>>);
+
+#[derive(Clone, Copy)]
+enum Says {
+    Issue(&'static str),
+    Failure,
+}
+
+#[async_trait]
+impl Resolver for Names {
+    async fn addresses(&self, _: &DnsName, _: &Trace) -> Result<Vec<IpAddr>, ResolveError> {
+        Err(ResolveError::NoRecords)
+    }
+
+    async fn texts(&self, _: &str, _: &Trace) -> Result<Vec<Vec<u8>>, ResolveError> {
+        Err(ResolveError::NoRecords)
+    }
+
+    async fn caa(&self, name: &DnsName, _: &Trace) -> Result<Vec<CaaRecord>, ResolveError> {
+        let next = if name.as_str() == "a.example" { self.0.lock().unwrap().pop_front() } else { None };
+        match next {
+            Some(Says::Issue(value)) => {
+                Ok(vec![CaaRecord { critical: false, tag: "issue".into(), value: value.into() }])
+            }
+            Some(Says::Failure) => Err(ResolveError::Server("SERVFAIL".into())),
+            None => Err(ResolveError::NoRecords),
+        }
+    }
+}
+
+impl Names {
+    fn world(&self) -> World {
+        let network = Network::new(Arc::new(self.clone()), AddressPolicy::public(), NetworkLimits::default());
+        let caa = Caa::new([DnsName::parse("us.example").unwrap()]).unwrap();
+        let limits = Limits { issuance_attempts: 4, ..Limits::default() };
+        World::with(|builder| builder.with_network(network).with_caa(caa).with_limits(limits))
+    }
+
+    fn say(&self, answers: impl IntoIterator<Item = Says>) {
+        self.0.lock().unwrap().extend(answers);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_permitted_when_the_name_was_proved_can_be_forbidden_before_it_is_signed() {
+    let names = Names::default();
+    names.say([Says::Issue("us.example"), Says::Issue("other.example")]);
+    let world = names.world();
+    let account = world.account().await;
+    let order = account.ready_order(&["a.example", "b.example"]).await;
+
+    let _ = account.finalize(&order).await.expect(200);
+    let order = account.settled(&order).await;
+
+    assert_eq!(order.text("status"), "invalid");
+    assert_eq!(order.json["error"]["type"], "urn:ietf:params:acme:error:caa");
+    assert_eq!(order.json["error"]["subproblems"][0]["identifier"]["value"], "a.example");
+    assert_eq!(world.issuer.serials(), [], "the issuer was not asked");
+    let held = account.read(&order.list("authorizations")[0]).await;
+    assert_eq!(held.text("status"), "valid", "control was proved all the same");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lookup_that_fails_is_repeated_while_the_order_is_processing() {
+    let names = Names::default();
+    names.say([Says::Issue("us.example"), Says::Failure, Says::Failure, Says::Issue("us.example")]);
+    let world = names.world();
+    world.run(&world.acme);
+    let account = world.account().await;
+    let order = account.ready_order(&["a.example"]).await;
+
+    let answer = account.finalize(&order).await.expect(200);
+
+    assert_eq!(answer.json["status"], "processing");
+    let order = account.settled(&order).await;
+    assert_eq!(order.text("status"), "valid", "{}", order.json);
+    assert_eq!(world.issuer.serials().len(), 1, "the issuer was asked once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lookup_that_never_succeeds_is_no_permission() {
+    let names = Names::default();
+    names.say([Says::Issue("us.example")]);
+    names.say((0..100).map(|_| Says::Failure));
+    let world = names.world();
+    world.run(&world.acme);
+    let account = world.account().await;
+    let order = account.ready_order(&["a.example"]).await;
+    let _ = account.finalize(&order).await.expect(200);
+
+    let order = account.settled(&order).await;
+
+    assert_eq!(order.text("status"), "invalid");
+    assert_eq!(order.json["error"]["type"], "urn:ietf:params:acme:error:dns", "{}", order.json);
+    assert_eq!(world.issuer.serials(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_proved_and_forbidden_is_not_authorized() {
+    let names = Names::default();
+    names.say([Says::Issue(";")]);
+    let world = names.world();
+    let account = world.account().await;
+    let authorization = account.read(&account.order(&["a.example"]).await.list("authorizations")[0]).await;
+
+    let answer = account.post(&authorization.challenge().url, &json!({})).await.expect(200);
+
+    assert_eq!(answer.json["status"], "invalid");
+    assert_eq!(answer.json["error"]["type"], "urn:ietf:params:acme:error:caa");
+    assert_eq!(world.validator.looks(), 1);
+}
