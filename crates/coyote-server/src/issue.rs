@@ -70,6 +70,17 @@ pub enum IssuanceFailure {
     Transient(#[source] BoxError),
 }
 
+/// Why an issuer does not know of a revocation.
+#[derive(Debug, thiserror::Error)]
+pub enum RevocationFailure {
+    /// It will not be told: nobody tries again. The log is told why, and the audit log that it is so.
+    #[error("the issuer does not take the revocation")]
+    Refused(#[source] BoxError),
+    /// Not now: it is told again.
+    #[error("the issuer failed")]
+    Transient(#[source] BoxError),
+}
+
 /// Makes certificates.
 #[async_trait]
 pub trait Issuer: Send + Sync + 'static {
@@ -77,8 +88,20 @@ pub trait Issuer: Send + Sync + 'static {
     /// after a crash or a [`Transient`](IssuanceFailure::Transient) failure.
     async fn issue(&self, request: &IssuanceRequest<'_>) -> Result<IssuedCertificate, IssuanceFailure>;
 
-    /// Is told that a certificate was revoked, once that is on record. A failure is logged, and the record stands.
-    async fn revoke(&self, certificate: &Certificate, reason: RevocationReason) -> Result<(), BoxError>;
+    /// Is told that a certificate was revoked, once that is on record and the client may know. It is a job: a
+    /// [`Transient`](RevocationFailure::Transient) failure and a crash have it told again, so it may be told twice.
+    /// Whatever becomes of it, the record stands.
+    async fn revoke(
+        &self,
+        certificate: &Certificate,
+        reason: RevocationReason,
+    ) -> Result<(), RevocationFailure>;
+
+    /// Whether it is to be told of revocations. Default: it is. Otherwise [`revoke`](Self::revoke) is not called, and a
+    /// revocation is one commit, and no job.
+    fn wants_revocations(&self) -> bool {
+        true
+    }
 
     /// Whether it could certify this identifier at all; asked when an order is made. Default: it could.
     ///

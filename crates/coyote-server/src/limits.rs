@@ -145,6 +145,14 @@ limits! {
     issuance_attempts: u32 = 10;
     /// The wait before the second attempt to issue; it doubles with each.
     issuance_backoff: Duration = SECOND;
+    /// Issuers that are told of a revocation at the same time.
+    concurrent_revocations: u32 = 16;
+    /// How long one attempt to tell the issuer of a revocation may take.
+    revocation_time: Duration = 30 * SECOND;
+    /// Attempts to tell the issuer of a revocation, which stands in any case: three days of them.
+    revocation_attempts: u32 = 1_000;
+    /// The wait before the issuer is told a second time; it doubles with each.
+    revocation_backoff: Duration = SECOND;
     /// The longest wait between two attempts of anything.
     longest_backoff: Duration = Duration::from_secs(300);
     /// How long a worker has a job to itself unless it says that it is still at it, which it does in time. The jobs of a
@@ -184,6 +192,7 @@ impl Limits {
             ("sweep_interval", self.sweep_interval, SECOND, "1s"),
             ("validation_time", self.validation_time, tenth, "100ms"),
             ("issuance_time", self.issuance_time, tenth, "100ms"),
+            ("revocation_time", self.revocation_time, tenth, "100ms"),
             ("order_lifetime", self.order_lifetime, SECOND, "1s"),
             ("authorization_lifetime", self.authorization_lifetime, SECOND, "1s"),
             ("nonce_lifetime", self.nonce_lifetime, SECOND, "1s"),
@@ -194,6 +203,7 @@ impl Limits {
             ("sweep_batch", self.sweep_batch, 1, "1"),
             ("validation_attempts", self.validation_attempts, 1, "1"),
             ("issuance_attempts", self.issuance_attempts, 1, "1"),
+            ("revocation_attempts", self.revocation_attempts, 1, "1"),
             ("open_orders", self.open_orders, 1, "1"),
         ];
         let times = times.into_iter().map(|(key, is, least, text)| (key, is < least, text));

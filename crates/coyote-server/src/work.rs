@@ -7,7 +7,9 @@
 use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use coyote_protocol::Timestamp;
-use coyote_storage::{Claim, JobId, Lease, LeaseTerms, LeaseToken, StorageError, Sweep, Work, WorkKind};
+use coyote_storage::{
+    Cause, Claim, JobId, Lease, LeaseTerms, LeaseToken, StorageError, Sweep, Work, WorkKind,
+};
 use tokio::{
     sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore},
     task::JoinHandle,
@@ -18,13 +20,17 @@ use crate::{acme::Acme, error::Result, limits::Limits, service::chain};
 
 mod caa;
 mod issue;
+mod revoke;
+mod schedule;
 mod validate;
 mod waiters;
 
+use schedule::Schedule;
+use validate::unavailable;
 use waiters::Waiters;
 
-/// When a client should ask again for something that is `processing`. RFC 8555 section 7.5.1.
-pub(crate) const POLL: Duration = Duration::from_secs(1);
+/// When a client should ask again for something that is being worked on.
+const POLL: Duration = Duration::from_secs(1);
 
 /// Jobs that one look at the queue takes at most.
 const CLAIM: usize = 32;
@@ -34,7 +40,9 @@ pub(crate) struct Workshop {
     /// The permits for each kind of work, and how many there are.
     validations: (Arc<Semaphore>, u32),
     issuances: (Arc<Semaphore>, u32),
+    revocations: (Arc<Semaphore>, u32),
     waiters: Waiters,
+    schedule: Schedule,
     wake: Notify,
     drained: OnceCell<()>,
 }
@@ -45,6 +53,8 @@ impl Workshop {
         Self {
             validations: permits(limits.concurrent_validations),
             issuances: permits(limits.concurrent_issuances),
+            revocations: permits(limits.concurrent_revocations),
+            schedule: Schedule::default(),
             waiters: Waiters::new(limits.lingering_answers as usize),
             wake: Notify::new(),
             drained: OnceCell::new(),
@@ -55,6 +65,7 @@ impl Workshop {
         match kind {
             WorkKind::Validate => &self.validations,
             WorkKind::Issue => &self.issuances,
+            WorkKind::Revoke => &self.revocations,
         }
     }
 }
@@ -78,10 +89,20 @@ impl Acme {
             tokio::select! {
                 () = &mut stop => break,
                 () = self.workshop.wake.notified() => {}
-                () = sleep(wait) => {}
+                () = sleep(self.jittered(wait)) => {}
             }
         }
         self.drain().await;
+    }
+
+    /// A little more or less than this, so that replicas that were started together do not ask together for ever.
+    fn jittered(&self, wait: Duration) -> Duration {
+        let [chance] = self.entropy.bytes().unwrap_or([0; 1]);
+        let interval = self.limits.job_poll_interval;
+        match wait < interval {
+            true => wait + interval * u32::from(chance) / 2_048,
+            false => wait - interval * u32::from(chance) / 1_024,
+        }
     }
 
     /// Waits until none of this process's work is under way. From then on, work is left to whoever comes next.
@@ -140,6 +161,7 @@ impl Acme {
         let taken = leases.len();
         for (lease, permit) in leases.into_iter().zip(room.drain(..)) {
             tracing::info!(job = %lease.job, attempt = lease.attempts, "taking over a job");
+            self.workshop.schedule.forget(lease.job);
             tokio::spawn(self.clone().work(lease, permit));
         }
         Ok(taken)
@@ -164,6 +186,15 @@ impl Acme {
                 }
                 Err(error) => Err((lease, error)),
             },
+            Work::Revoke { account, certificate } => {
+                match self.storage.certificate(&account, &certificate).await {
+                    Ok(certificate) => {
+                        self.tell(lease, certificate).await;
+                        Ok(())
+                    }
+                    Err(error) => Err((lease, error.into())),
+                }
+            }
         };
         if let Err((lease, error)) = done {
             tracing::error!(job = %lease.job, error = %chain(&error), "a job's subject cannot be read");
@@ -222,6 +253,44 @@ impl Acme {
                 }
             }
         }
+    }
+
+    /// Settles a job, and if the store does not answer, again, until the lease is over: what was found out or signed is
+    /// not to be lost with one answer. If the job was settled before and only the answer was lost, that is
+    /// [`LeaseLost`](StorageError::LeaseLost).
+    async fn insist<T, F>(&self, lease: Lease, settle: impl Fn(Lease, Cause) -> F) -> Result<T, StorageError>
+    where
+        F: Future<Output = Result<T, StorageError>>,
+    {
+        let mut wait = self.limits.lease / 64;
+        let last = self.clock.now() + self.limits.lease;
+        loop {
+            let now = self.clock.now();
+            let cause = self.own_cause(now).map_err(unavailable)?;
+            let again = Lease { job: lease.job, work: lease.work.clone(), ..lease };
+            match settle(again, cause).await {
+                Err(error @ StorageError::Unavailable { .. }) if self.clock.now() + wait < last => {
+                    tracing::warn!(job = %lease.job, error = %chain(&error), "a job's result is stored again");
+                    sleep(wait).await;
+                    wait *= 2;
+                }
+                settled => return settled,
+            }
+        }
+    }
+
+    /// Notes that a job was put off, so that clients can be told.
+    fn note_due(&self, job: JobId, due: Timestamp) {
+        self.workshop.schedule.put_off(job, due, self.clock.now());
+        self.workshop.wake.notify_one();
+    }
+
+    /// When a client should ask again for what this job is to change: when it is due, at least a second from now and at
+    /// most the longest time between two attempts. Nothing is looked up for it; of a job that another replica has put
+    /// off it is the second. RFC 8555 sections 7.4 and 7.5.1.
+    pub(crate) fn retry_after(&self, job: JobId) -> Duration {
+        let due = self.workshop.schedule.due(job).map(|due| due.since(self.clock.now()));
+        due.unwrap_or(POLL).max(POLL).min(self.limits.longest_backoff.max(POLL))
     }
 
     /// The right to start work at once: a permit, and the terms of the lease that the job is to be born with. If

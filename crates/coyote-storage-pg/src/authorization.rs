@@ -205,7 +205,7 @@ async fn longest(
 async fn lock_of(connection: &AsyncPgConnection, work: &Work) -> Result<Option<Loaded>, Failure> {
     match work {
         Work::Validate { account, authorization, .. } => lock(connection, account, authorization).await,
-        Work::Issue { .. } => Ok(None),
+        Work::Issue { .. } | Work::Revoke { .. } => Ok(None),
     }
 }
 
@@ -225,7 +225,7 @@ async fn lock_leased(
     }
     match job.work {
         Work::Validate { challenge, .. } => Ok((job, loaded.ok_or(StorageError::NotFound)?, challenge)),
-        Work::Issue { .. } => Err(StorageError::LeaseLost.into()),
+        Work::Issue { .. } | Work::Revoke { .. } => Err(StorageError::LeaseLost.into()),
     }
 }
 

@@ -1,14 +1,15 @@
 //! Certificates, their serial numbers and their revocation. RFC 8555 sections 7.4.2 and 7.6.
 
 use async_trait::async_trait;
-use coyote_protocol::{RevocationReason, Timestamp};
+use coyote_protocol::Timestamp;
 use coyote_storage::{
-    AccountId, Cause, Certificate, CertificateId, CertificateStore, Conflict, Lease, Order, OrderId, Result,
-    Revocation, Serial, StorageError,
+    AccountId, BeginRevocation, Cause, Certificate, CertificateId, CertificateStore, Conflict, DirectoryId,
+    Job, Lease, Order, OrderId, Result, Revocation, RevocationBegun, RevocationOutcome, Serial, StorageError,
+    Telling, Work, WorkKind,
 };
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, Insertable, NullableExpressionMethods, OptionalExtension,
-    PgExpressionMethods, QueryDsl, Queryable, Selectable, SelectableHelper, pg::Pg,
+    PgExpressionMethods, QueryDsl, Queryable, Selectable, SelectableHelper, dsl, pg::Pg,
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
@@ -16,9 +17,9 @@ use crate::{
     PgStorage, audit,
     column::{Bits, Json, Millis, Printed, Reason},
     error::{Failure, taken, violated},
-    order,
-    schema::{certificates, serials},
-    session::writes,
+    job, order,
+    schema::{accounts, certificates, jobs, serials},
+    session::{both, writes},
     update::update,
 };
 
@@ -36,6 +37,8 @@ pub(crate) struct CertificateRow {
     issued: Millis,
     revoked: Option<Millis>,
     revocation_reason: Option<Reason>,
+    issuer_told: Option<Millis>,
+    issuer_refused: Option<Millis>,
     replaced_by: Option<Bits<OrderId>>,
 }
 
@@ -61,6 +64,8 @@ impl From<CertificateRow> for Certificate {
             alternates: row.alternates.0,
             issued: row.issued.0,
             revocation: revocation.map(|(at, reason)| Revocation { at: at.0, reason: reason.0 }),
+            issuer_told: row.issuer_told.map(|at| at.0),
+            issuer_refused: row.issuer_refused.map(|at| at.0),
             replaced_by: row.replaced_by.map(|id| id.0),
         }
     }
@@ -80,6 +85,8 @@ impl From<Certificate> for CertificateRow {
             issued: Millis(certificate.issued),
             revoked: certificate.revocation.map(|revocation| Millis(revocation.at)),
             revocation_reason: certificate.revocation.map(|revocation| Reason(revocation.reason)),
+            issuer_told: certificate.issuer_told.map(Millis),
+            issuer_refused: certificate.issuer_refused.map(Millis),
             replaced_by: certificate.replaced_by.map(Bits),
         }
     }
@@ -162,9 +169,64 @@ pub(crate) async fn save_replaced(
 async fn save_revoked(connection: &AsyncPgConnection, certificate: &Certificate) -> Result<(), Failure> {
     let unrevoked = certificates::id.eq(Bits(certificate.id)).and(certificates::revoked.is_null());
     let row = CertificateRow::from(certificate.clone());
-    let revocation =
-        (certificates::revoked.eq(row.revoked), certificates::revocation_reason.eq(row.revocation_reason));
-    update(connection, certificates::table, revocation, unrevoked).await
+    let facts = (
+        certificates::revoked.eq(row.revoked),
+        certificates::revocation_reason.eq(row.revocation_reason),
+        certificates::issuer_told.eq(row.issuer_told),
+    );
+    update(connection, certificates::table, facts, unrevoked).await
+}
+
+/// Saves that the issuer was told of a revocation, or will not be.
+async fn save_told(connection: &AsyncPgConnection, certificate: &Certificate) -> Result<(), Failure> {
+    let told = certificates::issuer_told.eq(certificate.issuer_told.map(Millis));
+    let refused = certificates::issuer_refused.eq(certificate.issuer_refused.map(Millis));
+    let untold = certificates::issuer_told.is_null().and(certificates::issuer_refused.is_null());
+    let untold = certificates::id.eq(Bits(certificate.id)).and(untold);
+    update(connection, certificates::table, (told, refused), untold).await
+}
+
+/// The directory of the account that a certificate was issued to.
+async fn directory_of(
+    mut connection: &AsyncPgConnection,
+    id: &CertificateId,
+) -> Result<Option<DirectoryId>, Failure> {
+    let query = certificates::table
+        .inner_join(accounts::table)
+        .filter(certificates::id.eq(Bits(*id)))
+        .select(accounts::directory);
+    let directory: Option<String> = query.get_result(&mut connection).await.optional()?;
+    Ok(directory.map(DirectoryId::new))
+}
+
+/// The certificate that this work is about, if it is about one, while nobody else changes it.
+pub(crate) async fn lock_of(
+    connection: &AsyncPgConnection,
+    work: &Work,
+) -> Result<Option<Certificate>, Failure> {
+    match work {
+        Work::Revoke { certificate, .. } => lock(connection, certificate).await,
+        Work::Validate { .. } | Work::Issue { .. } => Ok(None),
+    }
+}
+
+/// Certificates that are revoked, of which the issuer is to be told and has no job for it.
+pub(crate) async fn untold_without_job(
+    mut connection: &AsyncPgConnection,
+    limit: i64,
+) -> Result<Vec<Certificate>, Failure> {
+    let job = jobs::table.filter(jobs::id.eq(certificates::id));
+    let rows: Vec<CertificateRow> = certificates::table
+        .filter(certificates::revoked.is_not_null())
+        .filter(certificates::issuer_told.is_null())
+        .filter(certificates::issuer_refused.is_null())
+        .filter(dsl::not(dsl::exists(job)))
+        .order(certificates::revoked)
+        .limit(limit)
+        .select(CertificateRow::as_select())
+        .load(&mut connection)
+        .await?;
+    Ok(rows.into_iter().map(Certificate::from).collect())
 }
 
 #[async_trait]
@@ -208,19 +270,57 @@ impl CertificateStore for PgStorage {
         .await
     }
 
-    async fn revoke_certificate(
-        &self,
-        id: &CertificateId,
-        reason: RevocationReason,
-        cause: &Cause,
-    ) -> Result<Certificate> {
+    async fn revoke_certificate(&self, begin: BeginRevocation, cause: &Cause) -> Result<RevocationBegun> {
         self.transaction("revoking a certificate", async |session| {
             let connection = session.connection();
-            let certificate = session.begin_with(lock(connection, id)).await?;
+            let id = &begin.certificate;
+            let (certificate, directory) = match begin.telling {
+                Telling::NotNeeded => (session.begin_with(lock(connection, id)).await?, None),
+                Telling::Owed(_) => {
+                    session.begin_with(both(lock(connection, id), directory_of(connection, id))).await?
+                }
+            };
             let mut certificate = certificate.ok_or(StorageError::NotFound)?;
-            let event = certificate.revoke(reason, cause.now)?;
+            let event = certificate.revoke(begin.reason, begin.telling, cause.now)?;
+            let mut lease = None;
             let saved = save_revoked(connection, &certificate);
-            session.commit_with(writes![saved, audit::record(connection, event, cause)]).await?;
+            let mut writes = writes![saved, audit::record(connection, event, cause)];
+            if let (Telling::Owed(terms), Some(directory)) = (begin.telling, directory) {
+                let job = Job::new(directory, Work::revocation(&certificate), terms, cause.now);
+                lease = job.born_lease();
+                writes.push(Box::pin(job::insert(connection, job)));
+            }
+            session.commit_with(writes).await?;
+            Ok(RevocationBegun { certificate, lease })
+        })
+        .await
+    }
+
+    async fn finish_revocation(
+        &self,
+        lease: Lease,
+        outcome: RevocationOutcome,
+        cause: &Cause,
+    ) -> Result<Certificate> {
+        self.transaction("finishing a revocation", async |session| {
+            let connection = session.connection();
+            let locked = both(job::lock(connection, &lease.job), lock_of(connection, &lease.work));
+            let (job, mut certificate) = session.begin_with(locked).await?;
+            let job = job::held(job, &lease, cause.now)?;
+            if job.work != lease.work {
+                certificate = session.then(lock_of(connection, &job.work)).await?; // the job knows better
+            }
+            if job.work.kind() != WorkKind::Revoke {
+                return Err(StorageError::LeaseLost.into());
+            }
+            let mut certificate = certificate.ok_or(StorageError::NotFound)?;
+            let mut writes = writes![job::end(connection, &lease, cause.now)];
+            let event = certificate.finish_revocation(outcome, cause.now);
+            if let Some(event) = event {
+                writes.push(Box::pin(save_told(connection, &certificate)));
+                writes.push(Box::pin(audit::record(connection, event, cause)));
+            }
+            session.commit_with(writes).await?;
             Ok(certificate)
         })
         .await

@@ -49,6 +49,10 @@ pub(crate) struct Named(pub(crate) Identifier);
 #[diesel(sql_type = BigInt)]
 pub(crate) struct Count(pub(crate) u32);
 
+/// A value that may be damaged, so that what is beside it can be read all the same.
+#[derive(Clone, Debug, FromSqlRow)]
+pub(crate) struct Doubtful<T: Debug>(pub(crate) Result<T, String>);
+
 /// Why a certificate was revoked, as the code of RFC 5280 section 5.3.1.
 #[derive(Clone, Copy, Debug, AsExpression, FromSqlRow)]
 #[diesel(sql_type = SmallInt)]
@@ -153,6 +157,12 @@ impl ToSql<BigInt, Pg> for Count {
 impl FromSql<BigInt, Pg> for Count {
     fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
         Ok(Self(<i64 as FromSql<BigInt, Pg>>::from_sql(value)?.try_into()?))
+    }
+}
+
+impl<T: Debug + FromSql<ST, Pg>, ST> FromSql<ST, Pg> for Doubtful<T> {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        Ok(Self(T::from_sql(value).map_err(|error| error.to_string())))
     }
 }
 

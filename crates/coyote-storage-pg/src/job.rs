@@ -1,6 +1,6 @@
 //! Work that survives a crash, and the right to finish it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
 use coyote_protocol::Timestamp;
@@ -18,7 +18,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::{
     PgStorage,
-    column::{Bits, Count, Json, Millis},
+    column::{Bits, Count, Doubtful, Json, Millis},
     error::Failure,
     schema::jobs,
     session::{Write, both, each, writes},
@@ -66,6 +66,48 @@ impl From<Job> for JobRow {
             lease_token: job.lease.map(|lease| Bits(lease.token)),
             lease_expires: job.lease.map(|lease| Millis(lease.expires)),
         }
+    }
+}
+
+/// How long a job that cannot be read is put off.
+const SET_ASIDE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A job as it is on record, whether it can be read or not.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = jobs, check_for_backend(Pg))]
+struct DoubtfulRow {
+    id: Vec<u8>,
+    directory: String,
+    work: Doubtful<Json<Work>>,
+    due: Millis,
+    attempts: Doubtful<Count>,
+    lease_token: Option<Doubtful<Bits<LeaseToken>>>,
+    lease_expires: Option<Millis>,
+}
+
+/// A job that is on record and cannot be read.
+struct Unreadable {
+    id: Vec<u8>,
+    reason: String,
+}
+
+impl DoubtfulRow {
+    fn read(self) -> Result<Job, Unreadable> {
+        let read = || {
+            let token = self.lease_token.map(|token| token.0).transpose()?;
+            let lease = token.zip(self.lease_expires);
+            Ok(Job {
+                id: JobId::from_bytes(
+                    self.id.clone().try_into().map_err(|_| "an id that is not 16 bytes long")?,
+                ),
+                directory: DirectoryId::new(self.directory),
+                work: self.work.0?.0,
+                due: self.due.0,
+                attempts: self.attempts.0?.0,
+                lease: lease.map(|(token, expires)| LeaseTerms { token: token.0, expires: expires.0 }),
+            })
+        };
+        read().map_err(|reason: String| Unreadable { id: self.id.clone(), reason })
     }
 }
 
@@ -145,7 +187,7 @@ async fn lock_claimable(
     claim: &Claim,
     kind: WorkKind,
     now: Timestamp,
-) -> Result<Vec<Job>, Failure> {
+) -> Result<Vec<DoubtfulRow>, Failure> {
     let claimable = jobs::table
         .filter(jobs::directory.eq(claim.directory.as_str()))
         .filter(jobs::kind.eq(kind.as_str()))
@@ -153,11 +195,40 @@ async fn lock_claimable(
         .filter(jobs::lease_expires.is_null().or(jobs::lease_expires.le(Millis(now))))
         .order((jobs::due, jobs::id))
         .limit(claim.limit.into())
-        .select(JobRow::as_select())
+        .select(DoubtfulRow::as_select())
         .for_update()
         .skip_locked();
-    let rows: Vec<JobRow> = claimable.load(&mut connection).await?;
-    Ok(rows.into_iter().map(Job::from).filter(|job| job.is_claimable(now)).collect())
+    Ok(claimable.load(&mut connection).await?)
+}
+
+/// Puts off a job that cannot be read, for a later version or somebody who repairs it.
+async fn set_aside(connection: &AsyncPgConnection, job: Unreadable, now: Timestamp) -> Result<(), Failure> {
+    let id = job.id.iter().map(|octet| format!("{octet:02x}")).collect::<String>();
+    tracing::error!(job = id, reason = job.reason, "a job cannot be read, and is put off for a day");
+    let free = (
+        jobs::due.eq(Millis(now + SET_ASIDE)),
+        jobs::lease_token.eq(None::<Vec<u8>>),
+        jobs::lease_expires.eq(None::<Millis>),
+    );
+    update(connection, jobs::table, free, jobs::id.eq(job.id)).await
+}
+
+/// Jobs that were found.
+#[derive(Default)]
+struct Sorted {
+    readable: Vec<Job>,
+    unreadable: Vec<Unreadable>,
+}
+
+fn sort(found: Vec<Vec<DoubtfulRow>>) -> Sorted {
+    let mut sorted = Sorted::default();
+    for row in found.into_iter().flatten() {
+        match row.read() {
+            Ok(job) => sorted.readable.push(job),
+            Err(damaged) => sorted.unreadable.push(damaged),
+        }
+    }
+    sorted
 }
 
 /// Saves a job that could be claimed, and has been.
@@ -167,28 +238,30 @@ async fn save_claimed(connection: &AsyncPgConnection, job: Job, now: Timestamp) 
     update(connection, jobs::table, JobRow::from(job), free).await
 }
 
-/// The job of the directory and kind that is due first of those that nobody holds.
+/// The times of the job of the directory and kind that is due first of those that nobody holds.
 async fn next_waiting(
     mut connection: &AsyncPgConnection,
     directory: &DirectoryId,
     kind: WorkKind,
-) -> Result<Option<Job>, Failure> {
+) -> Result<Option<(Millis, Option<Millis>)>, Failure> {
     let waiting = jobs::table
         .filter(jobs::directory.eq(directory.as_str()))
         .filter(jobs::kind.eq(kind.as_str()))
         .filter(jobs::lease_expires.is_null())
         .order((jobs::due, jobs::id))
         .limit(1)
-        .select(JobRow::as_select());
-    Ok(waiting.get_result(&mut connection).await.optional()?.map(Job::from))
+        .select((jobs::due, jobs::lease_expires));
+    Ok(waiting.get_result(&mut connection).await.optional()?)
 }
 
-/// The jobs of the directory that somebody holds, or held.
-async fn leased(mut connection: &AsyncPgConnection, directory: &DirectoryId) -> Result<Vec<Job>, Failure> {
+/// The times of the jobs of the directory that somebody holds, or held.
+async fn leased(
+    mut connection: &AsyncPgConnection,
+    directory: &DirectoryId,
+) -> Result<Vec<(Millis, Option<Millis>)>, Failure> {
     let own = jobs::table.filter(jobs::directory.eq(directory.as_str()));
-    let leased = own.filter(jobs::lease_expires.is_not_null()).select(JobRow::as_select());
-    let rows: Vec<JobRow> = leased.load(&mut connection).await?;
-    Ok(rows.into_iter().map(Job::from).collect())
+    let leased = own.filter(jobs::lease_expires.is_not_null()).select((jobs::due, jobs::lease_expires));
+    Ok(leased.load(&mut connection).await?)
 }
 
 #[async_trait]
@@ -196,11 +269,23 @@ impl JobQueue for PgStorage {
     async fn claim_jobs(&self, claim: &Claim, cause: &Cause) -> Result<Vec<Lease>> {
         self.transaction("claiming jobs", async |session| {
             let connection = session.connection();
-            let wanted = WorkKind::ALL.into_iter().filter(|kind| claim.kind.is_none_or(|only| only == *kind));
-            let claimable = wanted.map(|kind| lock_claimable(connection, claim, kind, cause.now));
-            let mut jobs: Vec<Job> =
-                session.begin_with(each(claimable)).await?.into_iter().flatten().collect();
-            if jobs.is_empty() {
+            let wanted = |kind: &WorkKind| claim.kind.is_none_or(|only| only == *kind);
+            let claimable = || {
+                let wanted = WorkKind::ALL.into_iter().filter(wanted);
+                each(wanted.map(|kind| lock_claimable(connection, claim, kind, cause.now)))
+            };
+            let mut sorted = sort(session.begin_with(claimable()).await?);
+            let mut unchanged = true;
+            while !sorted.unreadable.is_empty() {
+                for job in sorted.unreadable {
+                    session.then(set_aside(connection, job, cause.now)).await?;
+                }
+                unchanged = false;
+                sorted = sort(session.then(claimable()).await?); // they were in the place of others
+            }
+            let mut jobs = sorted.readable;
+            jobs.retain(|job| job.is_claimable(cause.now));
+            if jobs.is_empty() && unchanged {
                 return Ok(Vec::new());
             }
             jobs.sort_by_key(|job| (job.due, job.id));
@@ -243,7 +328,10 @@ impl JobQueue for PgStorage {
             let connection = session.connection();
             let waiting = each(WorkKind::ALL.map(|kind| next_waiting(connection, directory, kind)));
             let (waiting, leased) = session.snapshot(both(waiting, leased(connection, directory))).await?;
-            Ok(waiting.iter().flatten().chain(&leased).map(Job::claimable_from).min())
+            let free = |(due, expires): (Millis, Option<Millis>)| {
+                Job::free_from(due.0, expires.map(|expires| expires.0))
+            };
+            Ok(waiting.into_iter().flatten().chain(leased).map(free).min())
         })
         .await
     }

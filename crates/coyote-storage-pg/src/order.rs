@@ -174,7 +174,7 @@ pub(crate) async fn lock_of(connection: &AsyncPgConnection, work: &Work) -> Resu
             Err(Failure::Refused(StorageError::NotFound)) => Ok(None),
             order => Ok(Some(order?)),
         },
-        Work::Validate { .. } => Ok(None),
+        Work::Validate { .. } | Work::Revoke { .. } => Ok(None),
     }
 }
 
@@ -193,7 +193,7 @@ pub(crate) async fn lock_leased(
     }
     match job.work {
         Work::Issue { .. } => Ok((job, order.ok_or(StorageError::NotFound)?)),
-        Work::Validate { .. } => Err(StorageError::LeaseLost.into()),
+        Work::Validate { .. } | Work::Revoke { .. } => Err(StorageError::LeaseLost.into()),
     }
 }
 

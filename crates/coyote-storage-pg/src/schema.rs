@@ -98,6 +98,8 @@ table! {
         issued -> BigInt,
         revoked -> Nullable<BigInt>,
         revocation_reason -> Nullable<SmallInt>,
+        issuer_told -> Nullable<BigInt>,
+        issuer_refused -> Nullable<BigInt>,
         replaced_by -> Nullable<Binary>,
     }
 }
@@ -148,9 +150,12 @@ table! {
     }
 }
 
+joinable!(certificates -> accounts (account_id));
 joinable!(certificates -> orders (order_id));
 joinable!(order_authorizations -> authorizations (authorization_id));
 
 allow_tables_to_appear_in_same_query!(order_authorizations, authorizations);
 allow_tables_to_appear_in_same_query!(certificates, orders);
+allow_tables_to_appear_in_same_query!(accounts, certificates);
+allow_tables_to_appear_in_same_query!(certificates, jobs);
 allow_tables_to_appear_in_same_query!(orders, jobs);

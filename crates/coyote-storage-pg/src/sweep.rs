@@ -79,6 +79,8 @@ async fn without_job(
         .load(&mut connection)
         .await?;
     lost.extend(issuances.into_iter().filter_map(|row| row.with(Vec::new()).owed()));
+    let untold = certificate::untold_without_job(connection, sweep.batch.into()).await?;
+    lost.extend(untold.iter().filter_map(Certificate::owed));
     Ok(lost)
 }
 
@@ -137,6 +139,10 @@ async fn is_owed(connection: &AsyncPgConnection, work: &Work, now: Timestamp) ->
             let order = order::lock_of(connection, work).await?;
             Ok(order.is_some_and(|order| order.owed().as_ref() == Some(work)))
         }
+        Work::Revoke { .. } => {
+            let certificate = certificate::lock_of(connection, work).await?;
+            Ok(certificate.is_some_and(|certificate| certificate.owed().as_ref() == Some(work)))
+        }
     }
 }
 
@@ -157,6 +163,8 @@ async fn remove_orders(
     report.certificates_removed += certificates.len() as u64;
     report.orders_removed += ids.len() as u64;
     certificate::remove(connection, certificates).await?;
+    let untold = over.iter().filter_map(|(_, certificate)| certificate.as_ref()?.owed());
+    job::remove(connection, untold.map(|work| work.job()).collect()).await?;
     let orphans = lock_needed(connection, &ids).await?;
     let needs = order_authorizations::table.filter(order_authorizations::order_id.eq_any(&ids));
     diesel::delete(needs).execute(&mut connection).await?;

@@ -40,7 +40,8 @@ const MUCH: &str = "
     INSERT INTO order_authorizations SELECT id('order', n), 0, id('authorization', n) FROM generate_series(1, 30000) n;
     INSERT INTO serials SELECT to_hex(n), id('order', n), n FROM generate_series(1, 30000) n;
     INSERT INTO certificates SELECT id('certificate', n), id('account', n % 2000), id('order', n), to_hex(n), n, n, '',
-            '[]', n, CASE WHEN n % 100 = 0 THEN n END, CASE WHEN n % 100 = 0 THEN 1 END, NULL
+            '[]', n, CASE WHEN n % 100 = 0 THEN n END, CASE WHEN n % 100 = 0 THEN 1 END,
+            CASE WHEN n % 100 = 0 AND n % 1000 > 0 THEN n END, NULL, NULL
         FROM generate_series(1, 30000) n;
     INSERT INTO jobs SELECT id('order', n), 'default', 'issue', '{}', n, 1,
             CASE WHEN n % 100 = 0 THEN id('token', n) END, CASE WHEN n % 100 = 0 THEN n END
@@ -110,7 +111,8 @@ async fn nothing_reads_a_whole_table_and_what_runs_often_is_prepared_once() {
 
 fn is_excused(statement: &str, scan: &str) -> bool {
     // The newest records of all are at the end; what is under way has an index with nothing else in it.
-    let end = ["audit_pkey", "orders_under_way"].iter().any(|index| scan.contains(index));
+    let end =
+        ["audit_pkey", "orders_under_way", "certificates_untold"].iter().any(|index| scan.contains(index));
     // Jobs are as many as there is under way: a sweep may compare the two as it likes.
     let jobs = scan.contains(" on jobs ") && statement.contains("NOT (EXISTS (SELECT \"jobs\"");
     end || jobs || scan.contains(" on settings ") // which has one row

@@ -20,9 +20,11 @@ use std::{
 };
 
 use common::*;
+use coyote_protocol::RevocationReason;
 use coyote_storage::{
-    AccountStore, AuthorizationStore, BeginIssuance, BeginValidation, CertificateStore, Claim, DirectoryId,
-    IssuanceOutcome, JobQueue, NonceStore, OrderStore, Quota, RateLimitStore, Sweep, ValidationOutcome,
+    AccountStore, AuthorizationStore, BeginIssuance, BeginRevocation, BeginValidation, CertificateStore,
+    Claim, DirectoryId, IssuanceOutcome, JobQueue, NonceStore, OrderStore, Quota, RateLimitStore,
+    RevocationOutcome, Sweep, Telling, ValidationOutcome,
 };
 use coyote_storage_pg::{PgOptions, PgStorage};
 use tokio::{
@@ -162,8 +164,12 @@ async fn a_look_up_takes_one_round_trip_and_a_change_two() {
     let storage = &storage(&database, &latency).await;
     let owner = account(1);
     storage.create_account(owner.clone(), &cause(NOW)).await.unwrap();
-    let certificate = issue(storage, 2, &owner).await;
-    let pending = storage.create_order(placing(order(3, owner.id, &[dns("a.test")]), []), &cause(NOW)).await;
+    let (certificate, cause) = (issue(storage, 2, &owner).await, cause(NOW));
+    let mut certificates = Vec::new();
+    for seed in 20..24 {
+        certificates.push(issue(storage, seed, &owner).await);
+    }
+    let pending = storage.create_order(placing(order(3, owner.id, &[dns("a.test")]), []), &cause).await;
     let pending = pending.unwrap();
     let (nonce, quota) = (storage.issue(NOW).await.unwrap(), Quota { amount: 9, period: MINUTE });
     let claim =
@@ -199,9 +205,26 @@ async fn a_look_up_takes_one_round_trip_and_a_change_two() {
     expect!(1, storage.consume(&nonce, NOW));
     expect!(1, storage.next_due(&DirectoryId::default()));
     expect!(2, storage.take("somebody", &quota, 1, NOW));
-    expect!(2, storage.claim_jobs(&claim, &cause(NOW)));
-    expect!(2, storage.update_account(&owner.id, Default::default(), &cause(NOW)));
-    let (trips, swept) = latency.round_trips(storage.sweep(&nothing, &cause(NOW))).await;
+    expect!(2, storage.claim_jobs(&claim, &cause));
+    expect!(2, storage.update_account(&owner.id, Default::default(), &cause));
+    let revoke = |seed: usize, telling| {
+        let reason = RevocationReason::Superseded;
+        let certificate = certificates[seed].id;
+        storage.revoke_certificate(BeginRevocation { certificate, reason, telling }, &cause)
+    };
+    let owed = Telling::Owed(Some(terms(9, NOW + MINUTE)));
+    let warm = revoke(0, owed).await.unwrap().lease.unwrap();
+    storage.finish_revocation(warm, RevocationOutcome::Told, &cause).await.unwrap();
+    drop(revoke(1, Telling::NotNeeded).await.unwrap());
+    let (trips, revoked) = latency.round_trips(revoke(2, Telling::NotNeeded)).await;
+    assert_eq!((trips, revoked.unwrap().lease), (2, None), "nobody is told");
+    let (trips, revoked) = latency.round_trips(revoke(3, owed)).await;
+    assert_eq!(trips, 2, "a job is stored with it");
+    let lease = revoked.unwrap().lease.unwrap();
+    let told = storage.finish_revocation(lease, RevocationOutcome::Told, &cause);
+    assert_eq!(latency.round_trips(told).await.0, 2);
+
+    let (trips, swept) = latency.round_trips(storage.sweep(&nothing, &cause)).await;
     assert!(swept.unwrap().is_empty());
     assert!(trips < 30, "a sweep that finds nothing takes {trips} round trips");
 }

@@ -18,7 +18,8 @@ use std::{
 
 use common::*;
 use coyote_storage::{
-    AccountChange, AccountStore, ExternalAccount, ExternalAccountStore, NonceStore, StorageError,
+    AccountChange, AccountStore, AuthorizationStore, BeginValidation, Claim, DirectoryId, ExternalAccount,
+    ExternalAccountStore, JobQueue, NonceStore, OrderStore, StorageError, Sweep, Work,
 };
 use coyote_storage_pg::{ConnectError, PgOptions, PgStorage, SessionLimits};
 
@@ -268,4 +269,41 @@ async fn tls_is_as_strict_as_the_url_says() {
                     WHERE datname = current_database() AND application_name = 'coyote'";
         database.stranger().await.batch_execute(gone).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_read_keeps_nobody_from_the_others() {
+    let database = Database::new();
+    let storage = database.storage().await;
+    let owner = account(1);
+    storage.create_account(owner.clone(), &cause(NOW)).await.unwrap();
+    let mut jobs = Vec::new();
+    for seed in [2, 3] {
+        let order = placing(order(seed, owner.id, &[dns("a.test")]), []);
+        let order = storage.create_order(order, &cause(NOW)).await.unwrap();
+        let authorization = &order.authorizations[0];
+        let begin = BeginValidation {
+            account: owner.id,
+            authorization: authorization.id,
+            challenge: authorization.challenges[0].id,
+            lease: None,
+        };
+        drop(storage.begin_validation(begin, &cause(NOW + MINUTE * seed as u32)).await.unwrap());
+        jobs.push(Work::validation(authorization, authorization.challenges[0].id).job());
+    }
+    let damage = "UPDATE jobs SET work = '{\"later\":{}}' WHERE id = $1";
+    let damaged = database.stranger().await.execute(damage, &[&jobs[0].as_bytes().as_slice()]).await;
+    assert_eq!(damaged.unwrap(), 1);
+
+    let now = NOW + MINUTE * 9;
+    let terms = terms(4, now + MINUTE);
+    let claim = Claim { directory: DirectoryId::default(), kind: None, limit: 1, terms };
+    let claimed = storage.claim_jobs(&claim, &cause(now)).await.unwrap();
+    assert_eq!(claimed.iter().map(|lease| lease.job).collect::<Vec<_>>(), [jobs[1]], "the other is given");
+    storage.release_job(claimed.into_iter().next().unwrap(), now + 3 * DAY, &cause(now)).await.unwrap();
+    let directory = DirectoryId::default();
+    assert_eq!(storage.next_due(&directory).await.unwrap(), Some(now + DAY), "it is looked at again then");
+    let nothing =
+        Sweep { remove_expired_before: NOW, remove_issued_before: NOW, remove_audit_before: NOW, batch: 100 };
+    assert!(storage.sweep(&nothing, &cause(now)).await.unwrap().is_empty(), "it is there, if unreadable");
 }

@@ -196,7 +196,7 @@ fn of_validation(connection: &mut SqliteConnection, job: &Job) -> Result<(Loaded
         Work::Validate { account, authorization, challenge } => {
             Ok((Loaded::by_id(connection, account, authorization)?, *challenge))
         }
-        Work::Issue { .. } => Err(StorageError::LeaseLost.into()),
+        Work::Issue { .. } | Work::Revoke { .. } => Err(StorageError::LeaseLost.into()),
     }
 }
 

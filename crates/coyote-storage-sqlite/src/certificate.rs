@@ -1,19 +1,20 @@
 //! Certificates, their serial numbers and their revocation. RFC 8555 sections 7.4.2 and 7.6.
 
 use async_trait::async_trait;
-use coyote_protocol::{RevocationReason, Timestamp};
+use coyote_protocol::Timestamp;
 use coyote_storage::{
-    AccountId, Cause, Certificate, CertificateId, CertificateStore, Conflict, Lease, Order, OrderId, Result,
-    Revocation, Serial, StorageError, Work,
+    AccountId, BeginRevocation, Cause, Certificate, CertificateId, CertificateStore, Conflict, Job, Lease,
+    Order, OrderId, Result, Revocation, RevocationBegun, RevocationOutcome, Serial, StorageError, Telling,
+    Work,
 };
-use diesel::{prelude::*, result::DatabaseErrorKind, result::Error as DieselError, sqlite::Sqlite};
+use diesel::{dsl, prelude::*, result::DatabaseErrorKind, result::Error as DieselError, sqlite::Sqlite};
 
 use crate::{
-    SqliteStorage, audit,
+    SqliteStorage, account, audit,
     column::{Bits, Json, Millis, Printed, Reason},
     error::{Failure, guarded, taken},
     job, order,
-    schema::{certificates, serials},
+    schema::{certificates, jobs, serials},
     update::update,
 };
 
@@ -31,6 +32,8 @@ struct CertificateRow {
     issued: Millis,
     revoked: Option<Millis>,
     revocation_reason: Option<Reason>,
+    issuer_told: Option<Millis>,
+    issuer_refused: Option<Millis>,
     replaced_by: Option<Bits<OrderId>>,
 }
 
@@ -56,6 +59,8 @@ impl From<CertificateRow> for Certificate {
             alternates: row.alternates.0,
             issued: row.issued.0,
             revocation: revocation.map(|(at, reason)| Revocation { at: at.0, reason: reason.0 }),
+            issuer_told: row.issuer_told.map(|at| at.0),
+            issuer_refused: row.issuer_refused.map(|at| at.0),
             replaced_by: row.replaced_by.map(|id| id.0),
         }
     }
@@ -75,6 +80,8 @@ impl From<Certificate> for CertificateRow {
             issued: Millis(certificate.issued),
             revoked: certificate.revocation.map(|revocation| Millis(revocation.at)),
             revocation_reason: certificate.revocation.map(|revocation| Reason(revocation.reason)),
+            issuer_told: certificate.issuer_told.map(Millis),
+            issuer_refused: certificate.issuer_refused.map(Millis),
             replaced_by: certificate.replaced_by.map(Bits),
         }
     }
@@ -106,10 +113,16 @@ pub(crate) fn insert(connection: &mut SqliteConnection, certificate: Certificate
     Ok(())
 }
 
-pub(crate) fn load(connection: &mut SqliteConnection, id: &CertificateId) -> Result<Certificate, Failure> {
+pub(crate) fn find(
+    connection: &mut SqliteConnection,
+    id: &CertificateId,
+) -> Result<Option<Certificate>, Failure> {
     let query = certificates::table.find(Bits(*id)).select(CertificateRow::as_select());
-    let row = query.get_result(connection).optional()?;
-    row.map(Certificate::from).ok_or(StorageError::NotFound.into())
+    Ok(query.get_result(connection).optional()?.map(Certificate::from))
+}
+
+pub(crate) fn load(connection: &mut SqliteConnection, id: &CertificateId) -> Result<Certificate, Failure> {
+    find(connection, id)?.ok_or(StorageError::NotFound.into())
 }
 
 pub(crate) fn remove(connection: &mut SqliteConnection, id: &CertificateId) -> Result<(), Failure> {
@@ -134,6 +147,44 @@ pub(crate) fn replace(connection: &mut SqliteConnection, by: &Order, now: Timest
     let as_loaded = certificates::id.eq(Bits(*id)).and(as_loaded);
     let noted = certificates::replaced_by.eq(certificate.replaced_by.map(Bits));
     guarded(update(connection, certificates::table, noted, as_loaded)?, Conflict::AlreadyReplaced)
+}
+
+fn save_revoked(connection: &mut SqliteConnection, certificate: &Certificate) -> Result<(), Failure> {
+    let row = CertificateRow::from(certificate.clone());
+    let facts = (
+        certificates::revoked.eq(row.revoked),
+        certificates::revocation_reason.eq(row.revocation_reason),
+        certificates::issuer_told.eq(row.issuer_told),
+    );
+    let unrevoked = certificates::id.eq(row.id).and(certificates::revoked.is_null());
+    guarded(update(connection, certificates::table, facts, unrevoked)?, Conflict::AlreadyRevoked)
+}
+
+/// Saves that the issuer was told of a revocation, or will not be.
+fn save_told(connection: &mut SqliteConnection, certificate: &Certificate) -> Result<(), Failure> {
+    let told = certificates::issuer_told.eq(certificate.issuer_told.map(Millis));
+    let refused = certificates::issuer_refused.eq(certificate.issuer_refused.map(Millis));
+    let untold = certificates::issuer_told.is_null().and(certificates::issuer_refused.is_null());
+    let untold = certificates::id.eq(Bits(certificate.id)).and(untold);
+    guarded(update(connection, certificates::table, (told, refused), untold)?, Failure::Changed)
+}
+
+/// Certificates that are revoked, of which the issuer is to be told and has no job for it.
+pub(crate) fn untold_without_job(
+    connection: &mut SqliteConnection,
+    limit: i64,
+) -> Result<Vec<Certificate>, Failure> {
+    let job = jobs::table.filter(jobs::id.eq(certificates::id));
+    let rows: Vec<CertificateRow> = certificates::table
+        .filter(certificates::revoked.is_not_null())
+        .filter(certificates::issuer_told.is_null())
+        .filter(certificates::issuer_refused.is_null())
+        .filter(dsl::not(dsl::exists(job)))
+        .order(certificates::revoked)
+        .limit(limit)
+        .select(CertificateRow::as_select())
+        .load(connection)?;
+    Ok(rows.into_iter().map(Certificate::from).collect())
 }
 
 #[async_trait]
@@ -177,25 +228,42 @@ impl CertificateStore for SqliteStorage {
         })
     }
 
-    async fn revoke_certificate(
+    async fn revoke_certificate(&self, begin: BeginRevocation, cause: &Cause) -> Result<RevocationBegun> {
+        let cause = cause.clone();
+        self.write("revoking a certificate", move |connection| {
+            let mut certificate = load(connection, &begin.certificate)?;
+            let event = certificate.revoke(begin.reason, begin.telling, cause.now)?;
+            save_revoked(connection, &certificate)?;
+            audit::record(connection, event, &cause)?;
+            let mut lease = None;
+            if let Telling::Owed(terms) = begin.telling {
+                let directory = account::load(connection, &certificate.account)?.directory;
+                let job = Job::new(directory, Work::revocation(&certificate), terms, cause.now);
+                lease = job.born_lease();
+                job::insert(connection, job)?;
+            }
+            Ok(RevocationBegun { certificate, lease })
+        })
+        .await
+    }
+
+    async fn finish_revocation(
         &self,
-        id: &CertificateId,
-        reason: RevocationReason,
+        lease: Lease,
+        outcome: RevocationOutcome,
         cause: &Cause,
     ) -> Result<Certificate> {
-        let (id, cause) = (*id, cause.clone());
-        self.write("revoking a certificate", move |connection| {
-            let mut certificate = load(connection, &id)?;
-            let event = certificate.revoke(reason, cause.now)?;
-            let row = CertificateRow::from(certificate.clone());
-            let facts = (
-                certificates::revoked.eq(row.revoked),
-                certificates::revocation_reason.eq(row.revocation_reason),
-            );
-            let unrevoked = certificates::id.eq(row.id).and(certificates::revoked.is_null());
-            let saved = update(connection, certificates::table, facts, unrevoked)?;
-            guarded(saved, Conflict::AlreadyRevoked)?;
-            audit::record(connection, event, &cause)?;
+        let cause = cause.clone();
+        self.write("finishing a revocation", move |connection| {
+            let job = job::end(connection, &lease, cause.now)?;
+            let Work::Revoke { certificate, .. } = job.work else {
+                return Err(StorageError::LeaseLost.into());
+            };
+            let mut certificate = load(connection, &certificate)?;
+            if let Some(event) = certificate.finish_revocation(outcome, cause.now) {
+                save_told(connection, &certificate)?;
+                audit::record(connection, event, &cause)?;
+            }
             Ok(certificate)
         })
         .await

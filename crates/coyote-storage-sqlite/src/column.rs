@@ -48,6 +48,10 @@ pub(crate) struct Named(pub(crate) Identifier);
 #[diesel(sql_type = BigInt)]
 pub(crate) struct Count(pub(crate) u32);
 
+/// A value that may be damaged, so that what is beside it can be read all the same.
+#[derive(Clone, Debug, FromSqlRow)]
+pub(crate) struct Doubtful<T: Debug>(pub(crate) Result<T, String>);
+
 /// Why a certificate was revoked, as the code of RFC 5280 section 5.3.1.
 #[derive(Clone, Copy, Debug, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Integer)]
@@ -154,6 +158,12 @@ impl ToSql<BigInt, Sqlite> for Count {
 impl FromSql<BigInt, Sqlite> for Count {
     fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
         Ok(Self(value.read_long().try_into()?))
+    }
+}
+
+impl<T: Debug + FromSql<ST, Sqlite>, ST> FromSql<ST, Sqlite> for Doubtful<T> {
+    fn from_sql(value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
+        Ok(Self(T::from_sql(value).map_err(|error| error.to_string())))
     }
 }
 

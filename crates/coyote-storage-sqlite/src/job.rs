@@ -1,5 +1,7 @@
 //! Work that survives a crash, and the right to finish it.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use coyote_protocol::Timestamp;
 use coyote_storage::{
@@ -10,7 +12,7 @@ use diesel::{dsl, prelude::*, sqlite::Sqlite};
 
 use crate::{
     SqliteStorage,
-    column::{Bits, Count, Json, Millis},
+    column::{Bits, Count, Doubtful, Json, Millis},
     error::{Failure, guarded},
     schema::jobs,
     sweep,
@@ -57,6 +59,48 @@ impl From<Job> for JobRow {
             lease_token: job.lease.map(|lease| Bits(lease.token)),
             lease_expires: job.lease.map(|lease| Millis(lease.expires)),
         }
+    }
+}
+
+/// How long a job that cannot be read is put off.
+const SET_ASIDE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A job as it is on record, whether it can be read or not.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = jobs, check_for_backend(Sqlite))]
+struct DoubtfulRow {
+    id: Vec<u8>,
+    directory: String,
+    work: Doubtful<Json<Work>>,
+    due: Millis,
+    attempts: Doubtful<Count>,
+    lease_token: Option<Doubtful<Bits<LeaseToken>>>,
+    lease_expires: Option<Millis>,
+}
+
+/// A job that is on record and cannot be read.
+struct Unreadable {
+    id: Vec<u8>,
+    reason: String,
+}
+
+impl DoubtfulRow {
+    fn read(self) -> Result<Job, Unreadable> {
+        let read = || {
+            let token = self.lease_token.map(|token| token.0).transpose()?;
+            let lease = token.zip(self.lease_expires);
+            Ok(Job {
+                id: JobId::from_bytes(
+                    self.id.clone().try_into().map_err(|_| "an id that is not 16 bytes long")?,
+                ),
+                directory: DirectoryId::new(self.directory),
+                work: self.work.0?.0,
+                due: self.due.0,
+                attempts: self.attempts.0?.0,
+                lease: lease.map(|(token, expires)| LeaseTerms { token: token.0, expires: expires.0 }),
+            })
+        };
+        read().map_err(|reason: String| Unreadable { id: self.id.clone(), reason })
     }
 }
 
@@ -109,9 +153,55 @@ pub(crate) fn remove(connection: &mut SqliteConnection, id: JobId) -> Result<(),
     Ok(())
 }
 
+/// Whether there is such a job, be it readable or not.
+pub(crate) fn exists(connection: &mut SqliteConnection, id: &JobId) -> Result<bool, Failure> {
+    let due: Option<Millis> =
+        jobs::table.find(Bits(*id)).select(jobs::due).get_result(connection).optional()?;
+    Ok(due.is_some())
+}
+
 /// The jobs that can be claimed, those due longest first.
 fn claimable(connection: &mut SqliteConnection, claim: &Claim, now: Timestamp) -> Result<Vec<Job>, Failure> {
-    let mut claimable = Vec::new();
+    loop {
+        let (mut claimable, mut unreadable) = (Vec::new(), Vec::new());
+        for row in on_record(connection, claim, now)? {
+            match row.read() {
+                Ok(job) => claimable.push(job),
+                Err(damaged) => unreadable.push(damaged),
+            }
+        }
+        if unreadable.is_empty() {
+            claimable.retain(|job| job.is_claimable(now));
+            claimable.sort_by_key(|job| (job.due, job.id));
+            claimable.truncate(claim.limit as usize);
+            return Ok(claimable);
+        }
+        // They were in the place of others.
+        for job in unreadable {
+            set_aside(connection, job, now)?;
+        }
+    }
+}
+
+/// Puts off a job that cannot be read, for a later version or somebody who repairs it.
+fn set_aside(connection: &mut SqliteConnection, job: Unreadable, now: Timestamp) -> Result<(), Failure> {
+    let id = job.id.iter().map(|octet| format!("{octet:02x}")).collect::<String>();
+    tracing::error!(job = id, reason = job.reason, "a job cannot be read, and is put off for a day");
+    let free = (
+        jobs::due.eq(Millis(now + SET_ASIDE)),
+        jobs::lease_token.eq(None::<Vec<u8>>),
+        jobs::lease_expires.eq(None::<Millis>),
+    );
+    update(connection, jobs::table, free, jobs::id.eq(job.id))?;
+    Ok(())
+}
+
+fn on_record(
+    connection: &mut SqliteConnection,
+    claim: &Claim,
+    now: Timestamp,
+) -> Result<Vec<DoubtfulRow>, Failure> {
+    let mut rows = Vec::new();
     for kind in WorkKind::ALL.into_iter().filter(|kind| claim.kind.is_none_or(|wanted| wanted == *kind)) {
         // Two queries, so that each reads the front of its own index.
         let due = jobs::table
@@ -120,15 +210,11 @@ fn claimable(connection: &mut SqliteConnection, claim: &Claim, now: Timestamp) -
             .filter(jobs::due.le(Millis(now)))
             .order((jobs::due, jobs::id))
             .limit(claim.limit.into())
-            .select(JobRow::as_select());
-        let waiting = due.filter(jobs::lease_expires.is_null()).load(connection)?;
-        let abandoned = due.filter(jobs::lease_expires.le(Millis(now))).load(connection)?;
-        claimable.extend(waiting.into_iter().chain(abandoned).map(Job::from));
+            .select(DoubtfulRow::as_select());
+        rows.extend(due.filter(jobs::lease_expires.is_null()).load(connection)?);
+        rows.extend(due.filter(jobs::lease_expires.le(Millis(now))).load(connection)?);
     }
-    claimable.retain(|job| job.is_claimable(now));
-    claimable.sort_by_key(|job| (job.due, job.id));
-    claimable.truncate(claim.limit as usize);
-    Ok(claimable)
+    Ok(rows)
 }
 
 /// Saves a job that could be claimed, and has been.
@@ -178,13 +264,20 @@ impl JobQueue for SqliteStorage {
 
     async fn next_due(&self, directory: &DirectoryId) -> Result<Option<Timestamp>> {
         self.look_up_together("looking for the next job", |connection| {
-            let own = jobs::table.filter(jobs::directory.eq(directory.as_str())).select(JobRow::as_select());
-            let mut all = own.filter(jobs::lease_expires.is_not_null()).load(connection)?;
+            let own = jobs::table.filter(jobs::directory.eq(directory.as_str()));
+            let own = own.select((jobs::due, jobs::lease_expires));
+            let mut all: Vec<(Millis, Option<Millis>)> =
+                own.filter(jobs::lease_expires.is_not_null()).load(connection)?;
             for kind in WorkKind::ALL {
                 let waiting = own.filter(jobs::lease_expires.is_null()).filter(jobs::kind.eq(kind.as_str()));
-                all.extend(waiting.order(jobs::due).get_result(connection).optional()?);
+                let first: Option<(Millis, Option<Millis>)> =
+                    waiting.order(jobs::due).get_result(connection).optional()?;
+                all.extend(first);
             }
-            Ok(all.into_iter().map(|row| Job::from(row).claimable_from()).min())
+            let free = |(due, expires): (Millis, Option<Millis>)| {
+                Job::free_from(due.0, expires.map(|expires| expires.0))
+            };
+            Ok(all.into_iter().map(free).min())
         })
     }
 

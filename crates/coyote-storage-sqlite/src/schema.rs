@@ -98,6 +98,8 @@ table! {
         issued -> BigInt,
         revoked -> Nullable<BigInt>,
         revocation_reason -> Nullable<Integer>,
+        issuer_told -> Nullable<BigInt>,
+        issuer_refused -> Nullable<BigInt>,
         replaced_by -> Nullable<Binary>,
     }
 }
@@ -153,4 +155,5 @@ joinable!(order_authorizations -> authorizations (authorization_id));
 
 allow_tables_to_appear_in_same_query!(order_authorizations, authorizations);
 allow_tables_to_appear_in_same_query!(certificates, orders);
+allow_tables_to_appear_in_same_query!(certificates, jobs);
 allow_tables_to_appear_in_same_query!(orders, jobs);

@@ -2,7 +2,9 @@
 //! with nothing to do reads a few pages.
 
 use coyote_protocol::Timestamp;
-use coyote_storage::{Authorization, AuthorizationId, Job, Order, Result, Sweep, SweepReport, Work};
+use coyote_storage::{
+    Authorization, AuthorizationId, Certificate, Job, Order, Result, Sweep, SweepReport, Work,
+};
 use diesel::{dsl, prelude::*};
 
 use crate::{
@@ -52,7 +54,7 @@ fn without_job(
         let Some(end) = page.last() else { break };
         last = Some((end.expires, end.id));
         for work in page.iter().flat_map(|authorization| authorization.owed(now)) {
-            if job::find(connection, &work.job())?.is_none() {
+            if !job::exists(connection, &work.job())? {
                 lost.push(work);
             }
         }
@@ -67,6 +69,8 @@ fn without_job(
         .select(OrderRow::as_select())
         .load(connection)?;
     lost.extend(issuances.into_iter().filter_map(|row| row.with(Vec::new()).owed()));
+    let untold = certificate::untold_without_job(connection, sweep.batch.into())?;
+    lost.extend(untold.iter().filter_map(Certificate::owed));
     Ok(lost)
 }
 
@@ -104,7 +108,7 @@ fn restore_jobs(
         if report.jobs_restored >= u64::from(sweep.batch) {
             break;
         }
-        if is_owed(connection, work, now)? && job::find(connection, &work.job())?.is_none() {
+        if is_owed(connection, work, now)? && !job::exists(connection, &work.job())? {
             let directory = account::load(connection, work.account())?.directory;
             job::insert(connection, Job::new(directory, work.clone(), None, now))?;
             report.jobs_restored += 1;
@@ -123,6 +127,10 @@ fn is_owed(connection: &mut SqliteConnection, work: &Work, now: Timestamp) -> Re
             let order = order::find(connection, order)?.map(|row| row.with(Vec::new()));
             Ok(order.is_some_and(|order| order.owed().as_ref() == Some(work)))
         }
+        Work::Revoke { certificate, .. } => {
+            let certificate = certificate::find(connection, certificate)?;
+            Ok(certificate.is_some_and(|certificate| certificate.owed().as_ref() == Some(work)))
+        }
     }
 }
 
@@ -138,6 +146,9 @@ fn remove_orders(
         }
         if let Some(certificate) = certificate {
             certificate::remove(connection, &certificate.id)?;
+            if let Some(work) = certificate.owed() {
+                job::remove(connection, work.job())?;
+            }
             report.certificates_removed += 1;
         }
         order::remove(connection, &order.id)?;

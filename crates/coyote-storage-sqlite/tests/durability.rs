@@ -23,8 +23,9 @@ use common::{
 };
 use coyote_protocol::RevocationReason;
 use coyote_storage::{
-    AccountId, AccountStore, AuditFilter, AuditLog, AuthorizationStore, BeginValidation, CertificateStore,
-    Claim, Creation, DirectoryId, JobQueue, NonceStore, OrderStore, Quota, RateLimitStore, StorageError,
+    AccountId, AccountStore, AuditFilter, AuditLog, AuthorizationStore, BeginRevocation, BeginValidation,
+    CertificateStore, Claim, Creation, DirectoryId, JobQueue, NonceStore, OrderStore, Quota, RateLimitStore,
+    StorageError, Telling,
 };
 use coyote_storage_sqlite::{Durability, OpenError, SqliteOptions, SqliteStorage};
 use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
@@ -47,7 +48,8 @@ async fn all_that_was_answered_is_there_when_the_file_is_opened_again() {
     storage.create_account(owner.clone(), &cause(NOW)).await.unwrap();
     let certificate = issue(&storage, 11, &owner).await;
     let (reason, id) = (RevocationReason::Superseded, certificate.id);
-    let revoked = storage.revoke_certificate(&id, reason, &cause(NOW)).await.unwrap();
+    let begin = BeginRevocation { certificate: id, reason, telling: Telling::NotNeeded };
+    let revoked = storage.revoke_certificate(begin, &cause(NOW)).await.unwrap().certificate;
     let pending = order(12, owner.id, &[dns("b.example.org"), dns("*.example.org")]);
     let pending = storage.create_order(placing(pending, []), &cause(NOW)).await.unwrap();
     let authorization = &pending.authorizations[1];

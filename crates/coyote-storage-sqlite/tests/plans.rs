@@ -20,9 +20,10 @@ use common::{
 };
 use coyote_protocol::{Problem, ProblemType, RevocationReason};
 use coyote_storage::{
-    AccountChange, AccountStore, AuditFilter, AuditLog, AuthorizationStore, BeginIssuance, BeginValidation,
-    CertificateStore, Claim, DirectoryId, ExternalAccount, ExternalAccountStore, IssuanceOutcome, JobQueue,
-    Lease, NonceStore, OrderStore, Quota, RateLimitStore, Sweep, ValidationOutcome,
+    AccountChange, AccountStore, AuditFilter, AuditLog, AuthorizationStore, BeginIssuance, BeginRevocation,
+    BeginValidation, CertificateStore, Claim, DirectoryId, ExternalAccount, ExternalAccountStore,
+    IssuanceOutcome, JobQueue, Lease, NonceStore, OrderStore, Quota, RateLimitStore, RevocationOutcome,
+    Sweep, Telling, ValidationOutcome,
 };
 use coyote_storage_sqlite::{SqliteOptions, SqliteStorage};
 use diesel::{
@@ -197,7 +198,12 @@ async fn everything_else(storage: &SqliteStorage) {
     storage.certificate(&owner.id, &certificate.id).await.unwrap();
     storage.certificate_by_serial(&certificate.serial).await.unwrap();
     storage.reserved_serial(&certificate.serial).await.unwrap();
-    storage.revoke_certificate(&certificate.id, RevocationReason::KeyCompromise, cause).await.unwrap();
+    let lease = terms(116, NOW + MINUTE);
+    let telling = Telling::Owed(Some(lease));
+    let reason = RevocationReason::KeyCompromise;
+    let begin = BeginRevocation { certificate: certificate.id, reason, telling };
+    let told = storage.revoke_certificate(begin, cause).await.unwrap().lease.unwrap();
+    storage.finish_revocation(told, RevocationOutcome::Told, cause).await.unwrap();
     storage.revocations(NOW, None, 10).await.unwrap();
     storage.orders(&owner.id, None, 10).await.unwrap();
     storage.orders(&owner.id, Some(&certificate.order), 10).await.unwrap();

@@ -92,6 +92,20 @@ pub enum AuditEvent {
         /// Why.
         reason: RevocationReason,
     },
+    /// The issuer was told that a certificate is revoked.
+    RevocationTold {
+        /// Which.
+        certificate: CertificateId,
+        /// Its serial number.
+        serial: Serial,
+    },
+    /// Telling the issuer that a certificate is revoked was given up.
+    RevocationNotTold {
+        /// Which.
+        certificate: CertificateId,
+        /// Its serial number.
+        serial: Serial,
+    },
 }
 
 impl AuditEvent {
@@ -104,7 +118,9 @@ impl AuditEvent {
             | Self::AccountDeactivated { account } => account.to_string(),
             Self::ExternalAccountKeyCreated { kid } | Self::ExternalAccountKeyRevoked { kid } => kid.clone(),
             Self::CertificateIssued { order, .. } | Self::IssuanceRefused { order, .. } => order.to_string(),
-            Self::CertificateRevoked { certificate, .. } => certificate.to_string(),
+            Self::CertificateRevoked { certificate, .. }
+            | Self::RevocationTold { certificate, .. }
+            | Self::RevocationNotTold { certificate, .. } => certificate.to_string(),
         }
     }
 }

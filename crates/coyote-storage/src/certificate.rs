@@ -4,7 +4,10 @@ use async_trait::async_trait;
 use coyote_protocol::{OrderStatus, RevocationReason, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, AuditEvent, Cause, CertificateId, Conflict, Lease, Order, OrderId, Result, Serial};
+use crate::{
+    AccountId, AuditEvent, Cause, CertificateId, Conflict, Lease, LeaseTerms, Order, OrderId, Result, Serial,
+    Work,
+};
 
 /// A certificate that was issued.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +32,10 @@ pub struct Certificate {
     pub issued: Timestamp,
     /// When and why it was revoked, if it was.
     pub revocation: Option<Revocation>,
+    /// When the issuer knew of the revocation: it was told, or did not need to be.
+    pub issuer_told: Option<Timestamp>,
+    /// When telling the issuer was given up: it would not be told, or no attempt was left.
+    pub issuer_refused: Option<Timestamp>,
     /// The latest order that is to replace it. RFC 9773 5.
     pub replaced_by: Option<OrderId>,
 }
@@ -40,6 +47,46 @@ pub struct Revocation {
     pub at: Timestamp,
     /// Why.
     pub reason: RevocationReason,
+}
+
+/// What [`CertificateStore::revoke_certificate`] needs to know.
+#[derive(Clone, Debug)]
+pub struct BeginRevocation {
+    /// The certificate.
+    pub certificate: CertificateId,
+    /// Why it is revoked.
+    pub reason: RevocationReason,
+    /// Whether the issuer is to be told.
+    pub telling: Telling,
+}
+
+/// Whether an issuer is to be told of a revocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Telling {
+    /// It is, by a job. The lease on that is for the caller, who then starts at once; `None` leaves the job to whoever
+    /// claims it.
+    Owed(Option<LeaseTerms>),
+    /// It needs no telling: that is on record with the revocation, and there is no job.
+    NotNeeded,
+}
+
+/// A certificate that has just been revoked.
+#[derive(Debug)]
+#[must_use]
+pub struct RevocationBegun {
+    /// The certificate as it is now.
+    pub certificate: Certificate,
+    /// The caller's lease on the job that tells the issuer, if one was asked for.
+    pub lease: Option<Lease>,
+}
+
+/// How telling an issuer of a revocation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RevocationOutcome {
+    /// It knows.
+    Told,
+    /// It does not, and will not be told.
+    GivenUp,
 }
 
 impl Certificate {
@@ -58,13 +105,41 @@ impl Certificate {
         Ok(())
     }
 
-    /// Revokes it. RFC 8555 section 7.6.
-    pub fn revoke(&mut self, reason: RevocationReason, now: Timestamp) -> Result<AuditEvent, Conflict> {
+    /// Revokes it, and owes the issuer word of that, unless it needs none. RFC 8555 section 7.6.
+    pub fn revoke(
+        &mut self,
+        reason: RevocationReason,
+        telling: Telling,
+        now: Timestamp,
+    ) -> Result<AuditEvent, Conflict> {
         if self.revocation.is_some() {
             return Err(Conflict::AlreadyRevoked);
         }
         self.revocation = Some(Revocation { at: now, reason });
+        self.issuer_told = (telling == Telling::NotNeeded).then_some(now);
         Ok(AuditEvent::CertificateRevoked { certificate: self.id, serial: self.serial.clone(), reason })
+    }
+
+    /// The work that the server owes it: telling the issuer that it is revoked.
+    pub fn owed(&self) -> Option<Work> {
+        let untold = self.revocation.is_some() && self.issuer_told.is_none() && self.issuer_refused.is_none();
+        untold.then(|| Work::revocation(self))
+    }
+
+    /// Ends the telling. `None` if none was owed: then nothing changes.
+    pub fn finish_revocation(&mut self, outcome: RevocationOutcome, now: Timestamp) -> Option<AuditEvent> {
+        self.owed()?;
+        let (certificate, serial) = (self.id, self.serial.clone());
+        match outcome {
+            RevocationOutcome::Told => {
+                self.issuer_told = Some(now);
+                Some(AuditEvent::RevocationTold { certificate, serial })
+            }
+            RevocationOutcome::GivenUp => {
+                self.issuer_refused = Some(now);
+                Some(AuditEvent::RevocationNotTold { certificate, serial })
+            }
+        }
     }
 }
 
@@ -101,16 +176,24 @@ pub trait CertificateStore: Send + Sync + 'static {
     /// [`NotFound`](crate::StorageError::NotFound).
     async fn certificate_by_serial(&self, serial: &Serial) -> Result<Certificate>;
 
-    /// Revokes a certificate by [`Certificate::revoke`]. Of any number of concurrent calls, exactly one succeeds,
-    /// and its reason stands.
+    /// Revokes a certificate by [`Certificate::revoke`], and stores the job that tells the issuer, due now, unless that
+    /// needs no telling. Of any number of concurrent calls, exactly one succeeds, and its reason stands.
     ///
     /// # Errors
     ///
     /// [`NotFound`](crate::StorageError::NotFound); [`Conflict::AlreadyRevoked`].
-    async fn revoke_certificate(
+    async fn revoke_certificate(&self, begin: BeginRevocation, cause: &Cause) -> Result<RevocationBegun>;
+
+    /// Ends the telling of a revocation by [`Certificate::finish_revocation`], and the job with it. To tell the issuer
+    /// again later, [give the job back](crate::JobQueue::release_job).
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseLost`](crate::StorageError::LeaseLost): then nothing is written.
+    async fn finish_revocation(
         &self,
-        id: &CertificateId,
-        reason: RevocationReason,
+        lease: Lease,
+        outcome: RevocationOutcome,
         cause: &Cause,
     ) -> Result<Certificate>;
 
@@ -162,10 +245,26 @@ mod tests {
     #[test]
     fn a_certificate_is_revoked_once() {
         let mut certificate = certificate();
-        let event = certificate.revoke(RevocationReason::Superseded, NOW).unwrap();
+        let event = certificate.revoke(RevocationReason::Superseded, Telling::NotNeeded, NOW).unwrap();
         assert_eq!(event.subject(), certificate.id.to_string());
         let revoked = certificate.clone();
-        assert_eq!(certificate.revoke(RevocationReason::KeyCompromise, NOW), Err(Conflict::AlreadyRevoked));
+        let again = certificate.revoke(RevocationReason::KeyCompromise, Telling::Owed(None), NOW);
+        assert_eq!(again, Err(Conflict::AlreadyRevoked));
         assert_eq!(certificate, revoked);
+    }
+
+    #[test]
+    fn the_issuer_is_owed_word_of_a_revocation_until_it_is_told_or_that_is_given_up() {
+        assert_eq!(certificate().owed(), None, "it is not revoked");
+        for telling in [Telling::Owed(None), Telling::NotNeeded] {
+            let mut certificate = certificate();
+            certificate.revoke(RevocationReason::Superseded, telling, NOW).unwrap();
+            let owed = telling != Telling::NotNeeded;
+            assert_eq!(certificate.owed(), owed.then(|| Work::revocation(&certificate)));
+            for (outcome, ends) in [(RevocationOutcome::GivenUp, owed), (RevocationOutcome::Told, false)] {
+                assert_eq!(certificate.finish_revocation(outcome, NOW).is_some(), ends, "it ends once");
+                assert_eq!(certificate.owed(), None);
+            }
+        }
     }
 }

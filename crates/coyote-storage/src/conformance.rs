@@ -51,6 +51,7 @@ mod race;
 pub mod rate_limits;
 pub mod renewals;
 pub mod replacements;
+pub mod revocations;
 pub mod seeded;
 pub mod sweep;
 mod table;

@@ -82,7 +82,8 @@ resource_id! {
     ChallengeId;
     /// Names a certificate.
     CertificateId;
-    /// Names a job. A job has the bits of the challenge or order that it works on, so that there is one at most.
+    /// Names a job. A job has the bits of the challenge, order or certificate that it works on, so that there is one at
+    /// most.
     JobId;
     /// Whoever knows it may settle the jobs that were claimed with it, until the lease expires.
     LeaseToken;

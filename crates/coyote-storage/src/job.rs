@@ -8,8 +8,8 @@ use coyote_protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, Authorization, AuthorizationId, Cause, ChallengeId, DirectoryId, JobId, LeaseToken, Order,
-    OrderId, Result, Sweep, SweepReport,
+    AccountId, Authorization, AuthorizationId, Cause, Certificate, CertificateId, ChallengeId, DirectoryId,
+    JobId, LeaseToken, Order, OrderId, Result, Sweep, SweepReport,
 };
 
 /// What is to be done.
@@ -32,6 +32,13 @@ pub enum Work {
         /// Which.
         order: OrderId,
     },
+    /// Tell the issuer that a certificate is revoked.
+    Revoke {
+        /// Whose it is.
+        account: AccountId,
+        /// Which.
+        certificate: CertificateId,
+    },
 }
 
 /// Kinds of work. A worker has room for each, so that much of one does not hold up the others.
@@ -41,17 +48,20 @@ pub enum WorkKind {
     Validate,
     /// [`Work::Issue`]
     Issue,
+    /// [`Work::Revoke`]
+    Revoke,
 }
 
 impl WorkKind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Validate, Self::Issue];
+    pub const ALL: [Self; 3] = [Self::Validate, Self::Issue, Self::Revoke];
 
     /// Its name, as a store may keep it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Validate => "validate",
             Self::Issue => "issue",
+            Self::Revoke => "revoke",
         }
     }
 }
@@ -62,6 +72,7 @@ impl Work {
         match self {
             Self::Validate { .. } => WorkKind::Validate,
             Self::Issue { .. } => WorkKind::Issue,
+            Self::Revoke { .. } => WorkKind::Revoke,
         }
     }
 
@@ -75,10 +86,17 @@ impl Work {
         Self::Issue { account: order.account, order: order.id }
     }
 
+    /// The work of telling the issuer that a certificate is revoked.
+    pub fn revocation(certificate: &Certificate) -> Self {
+        Self::Revoke { account: certificate.account, certificate: certificate.id }
+    }
+
     /// Whose it is.
     pub fn account(&self) -> &AccountId {
         match self {
-            Self::Validate { account, .. } | Self::Issue { account, .. } => account,
+            Self::Validate { account, .. } | Self::Issue { account, .. } | Self::Revoke { account, .. } => {
+                account
+            }
         }
     }
 
@@ -87,6 +105,7 @@ impl Work {
         match self {
             Self::Validate { challenge, .. } => JobId::from_bytes(*challenge.as_bytes()),
             Self::Issue { order, .. } => JobId::from_bytes(*order.as_bytes()),
+            Self::Revoke { certificate, .. } => JobId::from_bytes(*certificate.as_bytes()),
         }
     }
 }
@@ -159,7 +178,12 @@ impl Job {
 
     /// From when on it can be claimed: when it is due, or when its lease ends, if that is later.
     pub fn claimable_from(&self) -> Timestamp {
-        self.lease.map_or(self.due, |lease| lease.expires.max(self.due))
+        Self::free_from(self.due, self.lease.map(|lease| lease.expires))
+    }
+
+    /// From when on a job can be claimed that is due then, and has a lease until then.
+    pub fn free_from(due: Timestamp, lease_expires: Option<Timestamp>) -> Timestamp {
+        lease_expires.map_or(due, |expires| expires.max(due))
     }
 
     /// Whether this lease is still the right to settle it.
@@ -200,6 +224,9 @@ impl Job {
 pub trait JobQueue: Send + Sync + 'static {
     /// Gives the caller jobs of the directory and kind that are due and that nobody holds, those due longest first. No job is given to two
     /// callers at a time.
+    ///
+    /// A job that is on record and cannot be read keeps nobody from the others: it is put off for a day, and that is
+    /// logged.
     async fn claim_jobs(&self, claim: &Claim, cause: &Cause) -> Result<Vec<Lease>>;
 
     /// Puts off the end of a lease, while the work goes on. Leases can thus be short, and the jobs of a process that died
@@ -220,7 +247,8 @@ pub trait JobQueue: Send + Sync + 'static {
     /// When the next job of the directory can be claimed, if there is one: due or lease end, whichever is later.
     async fn next_due(&self, directory: &DirectoryId) -> Result<Option<Timestamp>>;
 
-    /// Puts right what should never be wrong, and removes what is over. Its usual result is "nothing to do".
+    /// Puts right what should never be wrong, and removes what is over, in all directories. Its usual result is "nothing to
+    /// do".
     async fn sweep(&self, sweep: &Sweep, cause: &Cause) -> Result<SweepReport>;
 }
 

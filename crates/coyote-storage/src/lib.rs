@@ -42,7 +42,9 @@ pub use authorization::{
     Authorization, AuthorizationStore, BeginValidation, ValidationBegun, ValidationOutcome,
 };
 pub use cause::{Actor, Cause};
-pub use certificate::{Certificate, CertificateStore, Revocation};
+pub use certificate::{
+    BeginRevocation, Certificate, CertificateStore, Revocation, RevocationBegun, RevocationOutcome, Telling,
+};
 pub use challenge::{Challenge, Verdict};
 pub use error::{BoxError, Conflict, Result, StorageError};
 pub use external_account::{ExternalAccountKey, ExternalAccountStore};

@@ -114,6 +114,8 @@ pub(crate) fn certificate() -> Certificate {
         alternates: Vec::new(),
         issued: NOW,
         revocation: None,
+        issuer_told: None,
+        issuer_refused: None,
         replaced_by: None,
     }
 }

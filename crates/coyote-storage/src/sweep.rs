@@ -5,13 +5,18 @@ use coyote_protocol::Timestamp;
 use crate::{Authorization, Certificate, Order};
 
 /// How far one sweep goes.
+///
+/// It goes through the whole store, whichever directory's server sweeps: a job is restored in the directory of its account,
+/// and what belongs to a directory that no server serves any more would otherwise be kept for ever. So there is one
+/// retention for a store: servers that share one, also of different directories, are to be configured alike, or the
+/// shortest of their times counts.
 #[derive(Clone, Copy, Debug)]
 pub struct Sweep {
     /// Orders without a certificate, and authorizations of no order, are removed if they expired before this; but
     /// no order that is `processing`, which always comes to an end first.
     pub remove_expired_before: Timestamp,
     /// Orders with a certificate are removed, together with it, if the certificate expired before this. A revoked
-    /// certificate is thus never removed before it expires.
+    /// certificate is thus never removed before it expires; once it has, nobody needs to be told any more.
     pub remove_issued_before: Timestamp,
     /// Audit records older than this are removed.
     pub remove_audit_before: Timestamp,
@@ -37,7 +42,8 @@ impl Sweep {
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SweepReport {
-    /// Challenges and orders in `processing` that had no job, and got one, due now.
+    /// Challenges and orders in `processing`, and revocations that the issuer is to be told of, that had no job, and got
+    /// one, due now.
     pub jobs_restored: u64,
     /// Orders removed.
     pub orders_removed: u64,

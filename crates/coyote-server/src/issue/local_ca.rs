@@ -17,7 +17,7 @@ use super::certificate::{self, Content};
 use super::chain::CaChain;
 use super::csr::Request;
 use super::leaf::{IssuerPart, Leaf};
-use super::{IssuanceFailure, IssuanceRequest, IssuedCertificate, Issuer, Signer};
+use super::{IssuanceFailure, IssuanceRequest, IssuedCertificate, Issuer, RevocationFailure, Signer};
 
 /// A CA that is part of the server. What it signs is made from the order, the public key and the profile, and read
 /// back and verified by other code than made it before anybody gets it.
@@ -170,8 +170,16 @@ impl Issuer for LocalCa {
     }
 
     /// Nothing has to be told: what is revoked is on record.
-    async fn revoke(&self, _certificate: &Certificate, _reason: RevocationReason) -> Result<(), BoxError> {
+    async fn revoke(
+        &self,
+        _certificate: &Certificate,
+        _reason: RevocationReason,
+    ) -> Result<(), RevocationFailure> {
         Ok(())
+    }
+
+    fn wants_revocations(&self) -> bool {
+        false
     }
 
     fn check_identifier(&self, name: &Identifier) -> Result<(), Problem> {

@@ -9,7 +9,6 @@ use crate::{
     acme::Acme,
     error::{Error, Result},
     reply::Reply,
-    work::POLL,
 };
 
 impl Acme {
@@ -82,7 +81,9 @@ impl Acme {
             challenges: challenges.map(|challenge| self.wire_challenge(authorization, challenge)).collect(),
             wildcard: authorization.identifier.is_wildcard().then_some(true),
         };
-        let wait = under_way(authorization, now).map(|_| POLL);
+        let job = under_way(authorization, now)
+            .map(|challenge| Work::validation(authorization, challenge.id).job());
+        let wait = job.map(|job| self.retry_after(job));
         Ok(Reply::json(200, &object)?.with_retry_after(wait))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use coyote_protocol::{self as wire, ChallengeStatus};
 use coyote_storage::{
-    Authorization, AuthorizationId, BeginValidation, Challenge, ChallengeId, StorageError, WorkKind,
+    Authorization, AuthorizationId, BeginValidation, Challenge, ChallengeId, StorageError, Work, WorkKind,
 };
 use tracing::instrument;
 
@@ -13,7 +13,6 @@ use crate::{
     acme::Acme,
     error::{Error, Result},
     reply::Reply,
-    work::POLL,
 };
 
 impl Acme {
@@ -60,7 +59,8 @@ impl Acme {
 
     fn challenge_reply(&self, authorization: &Authorization, id: &ChallengeId) -> Result<Reply> {
         let challenge = authorization.challenge(id).ok_or_else(|| Error::from(StorageError::NotFound))?;
-        let wait = (challenge.status() == ChallengeStatus::Processing).then_some(POLL);
+        let processing = challenge.status() == ChallengeStatus::Processing;
+        let wait = processing.then(|| self.retry_after(Work::validation(authorization, challenge.id).job()));
         Ok(Reply::json(200, &self.wire_challenge(authorization, challenge))?
             .with_link(self.urls.authorization(&authorization.id), "up")
             .with_retry_after(wait))

@@ -22,7 +22,6 @@ use crate::{
     error::{Error, Result},
     issue::Csr,
     reply::Reply,
-    work::POLL,
 };
 
 /// An authorization is used again only if it holds for so long yet: an order should have time to be finalized.
@@ -301,7 +300,8 @@ impl Acme {
             replaces: self.replaced_by(order).await?,
             profile: order.profile.clone(),
         };
-        let wait = (order_status == OrderStatus::Processing).then_some(POLL);
+        let processing = order_status == OrderStatus::Processing;
+        let wait = processing.then(|| self.retry_after(Work::issuance(order).job()));
         Ok(Reply::json(status, &object)?.with_retry_after(wait))
     }
 }

@@ -1,17 +1,18 @@
 //! Revocation. RFC 8555 section 7.6.
 
+use std::sync::Arc;
+
 use coyote_jose::{Jwk, Jws, KeyId, Thumbprint};
 use coyote_protocol::{
     CertificateChain, Problem, ProblemType, RevocationReason, RevokeCertificate, UnknownReason,
 };
-use coyote_storage::{Account, Cause, Certificate, Serial, StorageError};
+use coyote_storage::{
+    Account, BeginRevocation, Cause, Certificate, RevocationBegun, Serial, StorageError, Telling, WorkKind,
+};
 use openssl::x509::X509;
 use tracing::instrument;
 
-use super::{
-    chain,
-    request::{Authenticated, Request, SelfSigned},
-};
+use super::request::{Authenticated, Request, SelfSigned};
 use crate::{
     acme::Acme,
     error::{Error, Result},
@@ -26,14 +27,15 @@ enum Claimant {
 
 impl Acme {
     /// `revokeCert`: revokes a certificate for the account that it was issued to, for one that is authorized for all of
-    /// its names, or for whoever has its key. RFC 8555 section 7.6.
+    /// its names, or for whoever has its key. RFC 8555 section 7.6. The answer leaves once that is on record; the issuer is
+    /// told by a job, if it wants to be.
     ///
     /// # Errors
     ///
     /// `malformed`; `badRevocationReason`; `alreadyRevoked`; `unauthorized` for everybody else, for a certificate that
     /// has expired, and for one that was not issued here.
     #[instrument(skip_all, fields(client = ?request.client))]
-    pub async fn revoke_certificate(&self, request: &Request) -> Result<Reply> {
+    pub async fn revoke_certificate(self: &Arc<Self>, request: &Request) -> Result<Reply> {
         let (claimant, cause, wanted) = self.authenticate_revocation(request).await?;
         let der = wanted.der().map_err(|_| Error::malformed("the certificate is not base64url"))?;
         let certificate = self.find_certificate(&der).await?;
@@ -42,10 +44,18 @@ impl Acme {
             return Err(Error::unauthorized("the certificate has expired"));
         }
         self.check_claim(&claimant, &certificate, &der, &cause).await?;
-        let revoked = self.storage.revoke_certificate(&certificate.id, reason, &cause).await?;
-        tracing::info!(serial = %revoked.serial, certificate = %revoked.id, %reason, "revoked");
-        if let Err(error) = self.issuer.revoke(&revoked, reason).await {
-            tracing::error!(serial = %revoked.serial, error = %chain(&*error), "the issuer did not take the revocation");
+        let (permit, telling) = match self.issuer.wants_revocations() {
+            true => {
+                let (permit, lease) = self.begin_now(WorkKind::Revoke)?;
+                (permit, Telling::Owed(lease))
+            }
+            false => (None, Telling::NotNeeded),
+        };
+        let begin = BeginRevocation { certificate: certificate.id, reason, telling };
+        let RevocationBegun { certificate, lease } = self.storage.revoke_certificate(begin, &cause).await?;
+        tracing::info!(serial = %certificate.serial, certificate = %certificate.id, %reason, "revoked");
+        if let Some(lease) = lease {
+            self.tell_now(lease, certificate, permit);
         }
         Ok(Reply::empty(200))
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use coyote_protocol::{CertificateChain, Problem, ProblemType, Timestamp};
 use coyote_storage::{
-    Account, AccountId, Certificate, CertificateId, IssuanceOutcome, Lease, NotAuthorized, Order, OrderId,
-    Serial, StorageError, WorkKind,
+    Account, AccountId, Cause, Certificate, CertificateId, IssuanceOutcome, Lease, NotAuthorized, Order,
+    OrderId, Serial, StorageError, Work, WorkKind,
 };
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tracing::instrument;
@@ -40,6 +40,7 @@ impl Acme {
     #[instrument(skip_all, fields(order = %order.id))]
     async fn issue(&self, lease: Lease, order: Order) -> Option<Order> {
         let job = lease.job;
+        self.workshop.schedule.forget(job);
         let settled = match self.while_leased(&lease, self.certificate_for(&lease, order)).await {
             Ok(outcome) => self.settle_issuance(lease, outcome).await,
             Err(failure) => self.retry_issuance(lease, &failure).await,
@@ -131,8 +132,24 @@ impl Acme {
         lease: Lease,
         outcome: IssuanceOutcome,
     ) -> Result<Option<Order>, StorageError> {
-        let cause = self.own_cause(self.clock.now()).map_err(unavailable)?;
-        let order = self.storage.finish_issuance(lease, outcome, &cause).await?;
+        let (account, order) = match lease.work {
+            Work::Issue { account, order } => (account, order),
+            _ => return Err(StorageError::LeaseLost),
+        };
+        let finish = |lease, cause: Cause| {
+            let outcome = outcome.clone();
+            async move { self.storage.finish_issuance(lease, outcome, &cause).await }
+        };
+        let order = match self.insist(lease, finish).await {
+            Err(StorageError::LeaseLost) => {
+                let order = self.storage.order(&account, &order).await?;
+                if order.owed().is_some() {
+                    return Err(StorageError::LeaseLost);
+                }
+                order // the issuance has ended, by this call or by another's
+            }
+            settled => settled?,
+        };
         let serial = order.issuance.as_ref().map(|issuance| issuance.serial.to_string());
         match (&order.certificate, &order.error) {
             (Some(certificate), _) => tracing::info!(serial, %certificate, "issued"),
@@ -156,8 +173,9 @@ impl Acme {
         let now = self.clock.now();
         let due = now + self.limits.backoff(self.limits.issuance_backoff, lease.attempts);
         let cause = self.own_cause(now).map_err(unavailable)?;
+        let job = lease.job;
         self.storage.release_job(lease, due, &cause).await?;
-        self.workshop.wake.notify_one();
+        self.note_due(job, due);
         Ok(None)
     }
 }
@@ -183,6 +201,8 @@ fn record(
         alternates: issued.alternates.into_iter().map(pem).collect::<Result<_>>()?,
         issued: now,
         revocation: None,
+        issuer_told: None,
+        issuer_refused: None,
         replaced_by: None,
     })
 }

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use coyote_protocol::{ChallengeType, Identifier, KeyAuthorization, Problem, ProblemType};
 use coyote_storage::{
-    Account, AccountId, Authorization, AuthorizationId, Challenge, Lease, StorageError, ValidationOutcome,
-    Work, WorkKind,
+    Account, AccountId, Authorization, AuthorizationId, Cause, Challenge, Lease, StorageError,
+    ValidationOutcome, Work, WorkKind,
 };
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tracing::instrument;
@@ -49,6 +49,7 @@ impl Acme {
         account: Account,
     ) -> Option<Authorization> {
         let job = lease.job;
+        self.workshop.schedule.forget(job);
         let settled = match self.while_leased(&lease, self.attempt(&lease, &authorization, &account)).await {
             Ok(outcome) => self.settle_validation(lease, outcome).await,
             Err(error) => {
@@ -126,32 +127,45 @@ impl Acme {
         self.check_caa(identifier, account, &challenge.kind, trace).await
     }
 
+    async fn finish_validation(
+        &self,
+        lease: Lease,
+        outcome: ValidationOutcome,
+    ) -> Result<Authorization, StorageError> {
+        let finish = |lease, cause: Cause| {
+            let outcome = outcome.clone();
+            async move { self.storage.finish_validation(lease, outcome, &cause).await }
+        };
+        self.insist(lease, finish).await
+    }
+
     async fn settle_validation(
         &self,
         lease: Lease,
         result: Result<(), ValidationFailure>,
     ) -> Result<Authorization, StorageError> {
         let now = self.clock.now();
-        let cause = match self.own_cause(now) {
-            Ok(cause) => cause,
-            Err(error) => return Err(unavailable(error)),
-        };
         match result {
             Ok(()) => {
                 let expires = (now + self.limits.authorization_lifetime).truncate_to_seconds();
-                self.storage.finish_validation(lease, ValidationOutcome::Valid { expires }, &cause).await
+                self.finish_validation(lease, ValidationOutcome::Valid { expires }).await
             }
             Err(ValidationFailure::Transient(problem))
                 if lease.attempts < self.limits.validation_attempts =>
             {
                 let due = now + self.limits.backoff(self.limits.validation_backoff, lease.attempts);
-                let settled = self.storage.retry_validation(lease, problem, due, &cause).await;
-                self.workshop.wake.notify_one();
+                let job = lease.job;
+                let retry = |lease, cause: Cause| {
+                    let problem = problem.clone();
+                    async move { self.storage.retry_validation(lease, problem, due, &cause).await }
+                };
+                let settled = self.insist(lease, retry).await;
+                self.note_due(job, due);
                 settled
             }
             Err(failure) => {
                 let outcome = ValidationOutcome::Invalid(failure.problem().clone());
-                let authorization = self.storage.finish_validation(lease, outcome, &cause).await?;
+                let authorization = self.finish_validation(lease, outcome).await?;
                 // What is no fault of the client's does not count against it.
                 if failure.problem().kind != ProblemType::ServerInternal {
                     let counted = self.rate_limiter.failed_validation(
@@ -173,7 +187,7 @@ impl Acme {
 fn subject<'a>(lease: &Lease, authorization: &'a Authorization) -> Option<&'a Challenge> {
     match &lease.work {
         Work::Validate { challenge, .. } => authorization.challenge(challenge),
-        Work::Issue { .. } => None,
+        Work::Issue { .. } | Work::Revoke { .. } => None,
     }
 }
 

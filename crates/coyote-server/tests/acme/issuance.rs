@@ -1,8 +1,11 @@
 //! Signers that are slow, or away. RFC 8555 section 7.4.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use coyote_storage::{AuditEvent, AuditFilter, AuditLog, CertificateStore, Serial};
+use coyote_storage::{
+    AuditEvent, AuditFilter, AuditLog, CertificateStore, Serial,
+    conformance::{Fault, FaultyStorage},
+};
 use tokio::time::{Instant, sleep};
 
 use crate::{account::Account, parts::FOR_EVER, world::World};
@@ -112,4 +115,63 @@ async fn a_signer_that_does_not_answer_is_given_up_and_asked_again() {
 
     assert_eq!(account.settled(&order).await.text("status"), "valid");
     assert_eq!(issued(&world).await, [world.issuer.serials()[1].clone()]);
+}
+
+/// So that it does not come in vain. RFC 8555 section 7.4.
+#[tokio::test(start_paused = true)]
+async fn the_client_is_told_to_come_back_when_the_signer_is_asked_again() {
+    let world = World::limited(|limits| limits.issuance_backoff = 90 * SECOND);
+    world.run(&world.acme);
+    world.issuer.fail(1);
+    let account = world.account().await;
+    let order = account.ready_order(&["a.example"]).await;
+    assert_eq!(account.finalize(&order).await.retry_after(), Some(90));
+    sleep(30 * SECOND).await;
+    assert_eq!(account.post_as_get(&order.url).await.retry_after(), Some(60));
+}
+
+/// What is signed is not signed again for one answer that is missing, whether or not the store had heard the question.
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_cannot_be_stored_at_once_is_not_thrown_away() {
+    let world = World::new();
+    let storage = Arc::new(FaultyStorage::new(world.storage.clone()));
+    let acme = world.through(storage.clone()).build().unwrap();
+    let account = Account::open(&acme).await;
+    for faults in [
+        vec![Fault::Before, Fault::Before, Fault::Before],
+        vec![Fault::After],
+        vec![Fault::Before, Fault::After],
+    ] {
+        let order = account.ready_order(&["a.example"]).await;
+        world.issuer.take(SECOND);
+        let _ = account.finalize(&order).await.expect(200);
+        let signed = world.issuer.serials();
+        for (call, fault) in faults.iter().enumerate() {
+            storage.fail(storage.calls() + call as u64, *fault);
+        }
+        sleep(3 * SECOND).await;
+        let order = account.read(&order.url).await;
+        assert_eq!(order.text("status"), "valid", "{faults:?}");
+        assert_eq!(world.issuer.serials(), signed, "{faults:?}");
+        assert_eq!(served(&account, &order.text("certificate")).await, *signed.last().unwrap());
+    }
+}
+
+/// A store that stays away has another process sign, with another serial number.
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_cannot_be_stored_before_the_lease_is_over_is_signed_anew() {
+    let world = World::new();
+    let storage = Arc::new(FaultyStorage::new(world.storage.clone()));
+    let acme = world.through(storage.clone()).build().unwrap();
+    let account = Account::open(&acme).await;
+    let order = account.ready_order(&["a.example"]).await;
+    world.issuer.take(SECOND);
+    let _ = account.finalize(&order).await.expect(200);
+    for call in 0..20 {
+        storage.fail(storage.calls() + call, Fault::Before);
+    }
+    sleep(10 * SECOND).await;
+    world.run(&world.acme);
+    let order = account.at(&world.acme).settled(&order).await;
+    assert_eq!((order.text("status"), world.issuer.serials().len()), ("valid".into(), 2));
 }

@@ -21,7 +21,7 @@ fn validator() -> TestValidator {
 }
 
 /// A process that does this and then dies: what it had begun is never ended.
-async fn dying<T: Send + 'static>(last: impl AsyncFnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn dying<T: Send + 'static>(last: impl AsyncFnOnce() -> T + Send + 'static) -> T {
     let process = move || {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(last())

@@ -23,6 +23,7 @@ mod parts;
 mod rate_limits;
 mod renewal;
 mod reuse;
+mod revocation;
 mod terms;
 mod validation;
 mod workers;

@@ -13,10 +13,13 @@ use async_trait::async_trait;
 use coyote_protocol::{ChallengeType, Identifier, ProblemType, RevocationReason, Timestamp};
 use coyote_server::{
     Clock, SystemEntropy,
-    issue::{CaFiles, CaRequest, IssuanceFailure, IssuanceRequest, IssuedCertificate, Issuer, LocalCa},
+    issue::{
+        CaFiles, CaRequest, IssuanceFailure, IssuanceRequest, IssuedCertificate, Issuer, LocalCa,
+        RevocationFailure,
+    },
     validate::{Attempt, ChallengeValidator, ValidationFailure},
 };
-use coyote_storage::{BoxError, Certificate, Serial};
+use coyote_storage::{Certificate, Serial};
 use tokio::time::{Instant, sleep};
 
 /// When each test begins.
@@ -131,6 +134,10 @@ struct Issuing {
     failures: AtomicU64,
     has_alternates: AtomicBool,
     serials: Mutex<Vec<Serial>>,
+    unmoved: AtomicBool,
+    deaf: AtomicU64,
+    refusing: AtomicBool,
+    told: Mutex<Vec<(Serial, RevocationReason)>>,
 }
 
 impl TestIssuer {
@@ -147,6 +154,26 @@ impl TestIssuer {
     /// There is another chain: the first one, with the root.
     pub(crate) fn add_alternates(&self) {
         self.0.has_alternates.store(true, Ordering::Relaxed);
+    }
+
+    /// It needs not be told of revocations.
+    pub(crate) fn ignore_revocations(&self) {
+        self.0.unmoved.store(true, Ordering::Relaxed);
+    }
+
+    /// The next so many times, it cannot be told of a revocation.
+    pub(crate) fn miss_revocations(&self, times: u64) {
+        self.0.deaf.store(times, Ordering::Relaxed);
+    }
+
+    /// It takes no revocations.
+    pub(crate) fn refuse_revocations(&self) {
+        self.0.refusing.store(true, Ordering::Relaxed);
+    }
+
+    /// What it was told of revocations, also if it failed then.
+    pub(crate) fn told(&self) -> Vec<(Serial, RevocationReason)> {
+        self.0.told.lock().unwrap().clone()
     }
 
     /// The serial numbers that it was asked to sign with, in turn.
@@ -171,8 +198,25 @@ impl Issuer for TestIssuer {
         Ok(issued)
     }
 
-    async fn revoke(&self, certificate: &Certificate, reason: RevocationReason) -> Result<(), BoxError> {
-        CA.revoke(certificate, reason).await
+    async fn revoke(
+        &self,
+        certificate: &Certificate,
+        reason: RevocationReason,
+    ) -> Result<(), RevocationFailure> {
+        self.0.told.lock().unwrap().push((certificate.serial.clone(), reason));
+        sleep(self.0.takes.get()).await;
+        if self.0.refusing.load(Ordering::Relaxed) {
+            return Err(RevocationFailure::Refused("it does not know the serial number".into()));
+        }
+        let fails = self.0.deaf.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        match fails {
+            Ok(_) => Err(RevocationFailure::Transient("nobody answers".into())),
+            Err(_) => CA.revoke(certificate, reason).await,
+        }
+    }
+
+    fn wants_revocations(&self) -> bool {
+        !self.0.unmoved.load(Ordering::Relaxed)
     }
 
     fn not_after(&self) -> Timestamp {

@@ -52,6 +52,25 @@ async fn who_does_not_answer_is_asked_again_later_and_later_and_the_client_sees_
     assert!((3 * SECOND..4 * SECOND).contains(&waited), "one second, then two: {waited:?}");
 }
 
+/// So that it does not come in vain. RFC 8555 section 7.5.1.
+#[tokio::test(start_paused = true)]
+async fn the_client_is_told_to_come_back_when_the_next_attempt_is_due() {
+    let world = World::limited(|limits| limits.validation_backoff = 20 * SECOND);
+    world.run(&world.acme);
+    world.validator.fail([no_answer()]);
+    let account = world.account().await;
+    let authorization = authorization(&account).await;
+    let challenge = authorization.challenge().url;
+    assert_eq!(account.post(&challenge, &json!({})).await.retry_after(), Some(20));
+    sleep(15 * SECOND + SECOND / 2).await;
+    for url in [&challenge, &authorization.url] {
+        assert_eq!(account.post_as_get(url).await.retry_after(), Some(5), "rounded up: {url}");
+    }
+    sleep(5 * SECOND).await;
+    let answer = account.post_as_get(&authorization.url).await;
+    assert_eq!((answer.json["status"].as_str(), answer.retry_after()), (Some("valid"), None));
+}
+
 #[tokio::test(start_paused = true)]
 async fn after_the_last_attempt_the_name_is_not_proved() {
     let world = World::new();

@@ -7,7 +7,7 @@ use coyote_server::{
     Acme, AcmeBuilder, Body, Clock, Limits,
     validate::{AddressPolicy, FixedResolver, Network, NetworkLimits},
 };
-use coyote_storage::MemoryStorage;
+use coyote_storage::{MemoryStorage, Storage};
 use serde_json::Value;
 
 use crate::{
@@ -50,13 +50,18 @@ impl World {
     pub(crate) fn with(set_up: impl FnOnce(AcmeBuilder) -> AcmeBuilder) -> Self {
         let (storage, clock) = (Arc::new(MemoryStorage::new()), Arc::new(TestClock::new()));
         let (issuer, validator) = (TestIssuer::default(), TestValidator::new(ChallengeType::HTTP_01));
-        let builder = builder(&storage, clock.clone(), &issuer).with_validator(validator.clone());
+        let builder = builder(storage.clone(), clock.clone(), &issuer).with_validator(validator.clone());
         Self { acme: set_up(builder).build().unwrap(), storage, clock, issuer, validator }
     }
 
     /// Another process over the same store, with this validator.
     pub(crate) fn beside(&self, validator: &TestValidator) -> AcmeBuilder {
-        builder(&self.storage, self.clock.clone(), &self.issuer).with_validator(validator.clone())
+        builder(self.storage.clone(), self.clock.clone(), &self.issuer).with_validator(validator.clone())
+    }
+
+    /// The same server, with something between it and the store.
+    pub(crate) fn through(&self, storage: Arc<dyn Storage>) -> AcmeBuilder {
+        builder(storage, self.clock.clone(), &self.issuer).with_validator(self.validator.clone())
     }
 
     /// The directory object.
@@ -81,9 +86,11 @@ pub(crate) fn directory(acme: &Acme) -> Value {
     serde_json::from_slice(&json).unwrap()
 }
 
-fn builder(storage: &Arc<MemoryStorage>, clock: Arc<dyn Clock>, issuer: &TestIssuer) -> AcmeBuilder {
+fn builder(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>, issuer: &TestIssuer) -> AcmeBuilder {
     let nowhere = Arc::new(FixedResolver::new([]));
-    Acme::builder(BASE, storage.clone(), Arc::new(issuer.clone()))
-        .with_clock(clock)
-        .with_network(Network::new(nowhere, AddressPolicy::public(), NetworkLimits::default()))
+    Acme::builder(BASE, storage, Arc::new(issuer.clone())).with_clock(clock).with_network(Network::new(
+        nowhere,
+        AddressPolicy::public(),
+        NetworkLimits::default(),
+    ))
 }

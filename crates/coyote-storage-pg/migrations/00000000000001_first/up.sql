@@ -116,20 +116,26 @@ CREATE TABLE certificates (
     issued            BIGINT   NOT NULL,
     revoked           BIGINT,            -- when
     revocation_reason SMALLINT,          -- the reasonCode of RFC 5280 5.3.1
+    issuer_told       BIGINT,            -- when the issuer knew of that: it was told, or did not need to be
+    issuer_refused    BIGINT,            -- when telling it was given up
     replaced_by       BYTEA,             -- the latest order that is to replace it; not a reference, as it may go first
-    CHECK ((revoked IS NULL) = (revocation_reason IS NULL))
+    CHECK ((revoked IS NULL) = (revocation_reason IS NULL)),
+    CHECK (revoked IS NOT NULL OR (issuer_told IS NULL AND issuer_refused IS NULL))
 );
 -- A CRL is read from this index alone.
 CREATE INDEX certificates_revoked ON certificates (serial, not_after, revoked, revocation_reason)
     WHERE revoked IS NOT NULL;
 CREATE INDEX certificates_expired ON certificates (not_after);
+-- What a sweep looks for: revocations that the issuer has still to be told of.
+CREATE INDEX certificates_untold ON certificates (revoked)
+    WHERE revoked IS NOT NULL AND issuer_told IS NULL AND issuer_refused IS NULL;
 
 -- Work that the server owes: one row a job, written with the state that made it due. Rows come and go: the table is
 -- to be vacuumed long before a fifth of it is dead.
 CREATE TABLE jobs (
-    id            BYTEA  NOT NULL PRIMARY KEY CHECK (octet_length(id) = 16), -- the bits of the challenge or order: one job for it at most
+    id            BYTEA  NOT NULL PRIMARY KEY CHECK (octet_length(id) = 16), -- the bits of the challenge, order or certificate: one job for it at most
     directory     TEXT   COLLATE "C" NOT NULL, -- whose server does it
-    kind          TEXT   COLLATE "C" NOT NULL CHECK (kind IN ('validate', 'issue')), -- each has its own workers
+    kind          TEXT   COLLATE "C" NOT NULL CHECK (kind IN ('validate', 'issue', 'revoke')), -- each has its own workers
     work          TEXT   NOT NULL,             -- JSON: the ids of what to work on; never a copy of its state
     due           BIGINT NOT NULL,             -- backoff moves this, so it survives a restart
     attempts      BIGINT NOT NULL CHECK (attempts >= 0), -- counted when claimed: a job that kills the process uses them up

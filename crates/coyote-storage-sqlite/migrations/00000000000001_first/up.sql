@@ -117,19 +117,25 @@ CREATE TABLE certificates (
     issued            INTEGER NOT NULL,
     revoked           INTEGER,          -- when
     revocation_reason INTEGER,          -- the reasonCode of RFC 5280 5.3.1
+    issuer_told       INTEGER,          -- when the issuer knew of that: it was told, or did not need to be
+    issuer_refused    INTEGER,          -- when telling it was given up
     replaced_by       BLOB,             -- the latest order that is to replace it; not a reference, as it may go first
-    CHECK ((revoked IS NULL) = (revocation_reason IS NULL))
+    CHECK ((revoked IS NULL) = (revocation_reason IS NULL)),
+    CHECK (revoked IS NOT NULL OR (issuer_told IS NULL AND issuer_refused IS NULL))
 ) STRICT;
 -- A CRL is read from this index alone.
 CREATE INDEX certificates_revoked ON certificates (serial, not_after, revoked, revocation_reason)
     WHERE revoked IS NOT NULL;
 CREATE INDEX certificates_expired ON certificates (not_after);
+-- What a sweep looks for: revocations that the issuer has still to be told of.
+CREATE INDEX certificates_untold ON certificates (revoked)
+    WHERE revoked IS NOT NULL AND issuer_told IS NULL AND issuer_refused IS NULL;
 
 -- Work that the server owes: one row a job, written with the state that made it due.
 CREATE TABLE jobs (
-    id            BLOB    NOT NULL PRIMARY KEY, -- the bits of the challenge or order: one job for it at most
+    id            BLOB    NOT NULL PRIMARY KEY, -- the bits of the challenge, order or certificate: one job for it at most
     directory     TEXT    NOT NULL,             -- whose server does it
-    kind          TEXT    NOT NULL,             -- 'validate' or 'issue': each has its own workers
+    kind          TEXT    NOT NULL,             -- 'validate', 'issue' or 'revoke': each has its own workers
     work          TEXT    NOT NULL,             -- JSON: the ids of what to work on; never a copy of its state
     due           INTEGER NOT NULL,             -- backoff moves this, so it survives a restart
     attempts      INTEGER NOT NULL,             -- counted when claimed: a job that kills the process uses them up

@@ -61,7 +61,7 @@ pub async fn a_revocation_is_recorded(world: World) {
     let account = world.account().await;
     let certificate = world.certificate(&account).await;
     let reason = RevocationReason::KeyCompromise;
-    world.storage.revoke_certificate(&certificate.id, reason, &cause()).await.unwrap();
+    world.revoke(&certificate.id, reason, &cause()).await.unwrap();
     let event =
         AuditEvent::CertificateRevoked { certificate: certificate.id, serial: certificate.serial, reason };
     assert_eq!(world.audit_of(certificate.id).await, [AuditRecord::new(event, &cause())]);
@@ -88,7 +88,7 @@ pub async fn what_happens_to_an_external_account_key_is_recorded(world: World) {
 pub async fn what_did_not_happen_is_not_recorded(world: World) {
     let account = world.account().await;
     let id = world.certificate(&account).await.id;
-    world.storage.revoke_certificate(&id, RevocationReason::Unspecified, &cause()).await.unwrap();
+    world.revoke(&id, RevocationReason::Unspecified, &cause()).await.unwrap();
     let (_, lost) = world.processing_order(&account).await;
     let other = world.account().await;
     world.close(&other).await;
@@ -96,7 +96,7 @@ pub async fn what_did_not_happen_is_not_recorded(world: World) {
 
     let again = Account { key: account.key.clone(), ..world.new_account() };
     world.storage.create_account(again, &cause()).await.unwrap();
-    let revoked = world.storage.revoke_certificate(&id, RevocationReason::KeyCompromise, &cause()).await;
+    let revoked = world.revoke(&id, RevocationReason::KeyCompromise, &cause()).await;
     expect_conflict(revoked, Conflict::AlreadyRevoked);
     let updated = world.storage.update_account(&other.id, AccountChange::default(), &cause()).await;
     expect_conflict(updated, Conflict::AccountNotValid);

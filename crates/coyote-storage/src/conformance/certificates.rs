@@ -53,10 +53,12 @@ pub async fn a_certificate_that_is_revoked_says_when_and_why(world: World) {
     for reason in RevocationReason::ALL {
         let certificate = world.certificate(&account).await;
         let now = NOW + MINUTE;
-        let revoked =
-            world.storage.revoke_certificate(&certificate.id, *reason, &cause_at(now)).await.unwrap();
-        let expected =
-            Certificate { revocation: Some(Revocation { at: now, reason: *reason }), ..certificate.clone() };
+        let revoked = world.revoke(&certificate.id, *reason, &cause_at(now)).await.unwrap();
+        let expected = Certificate {
+            revocation: Some(Revocation { at: now, reason: *reason }),
+            issuer_told: Some(now),
+            ..certificate.clone()
+        };
         assert_eq!(revoked, expected);
         assert_eq!(world.storage.certificate(&account.id, &certificate.id).await.unwrap(), expected);
     }
@@ -66,15 +68,13 @@ pub async fn a_certificate_that_is_revoked_says_when_and_why(world: World) {
 pub async fn a_certificate_is_revoked_once_and_the_first_reason_stands(world: World) {
     let account = world.account().await;
     let id = world.certificate(&account).await.id;
-    let first =
-        world.storage.revoke_certificate(&id, RevocationReason::KeyCompromise, &cause()).await.unwrap();
-    let again =
-        world.storage.revoke_certificate(&id, RevocationReason::Unspecified, &cause_at(NOW + DAY)).await;
+    let first = world.revoke(&id, RevocationReason::KeyCompromise, &cause()).await.unwrap();
+    let again = world.revoke(&id, RevocationReason::Unspecified, &cause_at(NOW + DAY)).await;
     expect_conflict(again, Conflict::AlreadyRevoked);
     assert_eq!(world.storage.certificate(&account.id, &id).await.unwrap(), first);
 
     let unknown = CertificateId::from_bytes(world.bits());
-    let answer = world.storage.revoke_certificate(&unknown, RevocationReason::Unspecified, &cause()).await;
+    let answer = world.revoke(&unknown, RevocationReason::Unspecified, &cause()).await;
     expect_not_found(answer);
 }
 
@@ -85,7 +85,7 @@ pub async fn of_many_who_revoke_a_certificate_one_succeeds(world: World) {
         let id = world.certificate(&account).await.id;
         let revoked = race((0..CONTENDERS).map(|contender| {
             let (world, reason) = (world.clone(), RevocationReason::ALL[contender]);
-            async move { world.storage.revoke_certificate(&id, reason, &cause()).await }
+            async move { world.revoke(&id, reason, &cause()).await }
         }));
         let winner = expect_one_success(revoked.await, Conflict::AlreadyRevoked);
         assert_eq!(world.storage.certificate(&account.id, &id).await.unwrap(), winner);
@@ -102,7 +102,7 @@ pub async fn revocations_are_of_the_revoked_certificates_that_have_not_expired(w
     assert_eq!(world.storage.revocations(NOW, None, 100).await.unwrap(), []);
     for certificate in [&short, &long] {
         let reason = RevocationReason::Superseded;
-        world.storage.revoke_certificate(&certificate.id, reason, &cause()).await.unwrap();
+        world.revoke(&certificate.id, reason, &cause()).await.unwrap();
     }
 
     let revocation = Revocation { at: NOW, reason: RevocationReason::Superseded };
@@ -122,7 +122,7 @@ pub async fn pages_of_revocations_make_up_the_whole_list(world: World) {
         let serial = Serial::from_bytes(magnitude).unwrap();
         let certificate = certificate_with(&world, &account, serial.clone(), NOW + CERTIFIED).await;
         let reason = RevocationReason::Unspecified;
-        world.storage.revoke_certificate(&certificate.id, reason, &cause()).await.unwrap();
+        world.revoke(&certificate.id, reason, &cause()).await.unwrap();
         serials.push(serial);
     }
     serials.sort();

@@ -3,14 +3,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use coyote_jose::{Jwk, Thumbprint};
-use coyote_protocol::{Identifier, Problem, RevocationReason, Timestamp};
+use coyote_protocol::{Identifier, Problem, Timestamp};
 
 use crate::{
     Account, AccountChange, AccountId, AccountStore, AuditFilter, AuditLog, AuditRecord, Authorization,
-    AuthorizationId, AuthorizationStore, BeginIssuance, BeginValidation, Cause, Certificate, CertificateId,
-    CertificateStore, Claim, Creation, DirectoryId, ExternalAccountKey, ExternalAccountStore, IssuanceBegun,
-    IssuanceOutcome, JobQueue, Lease, NewOrder, Order, OrderId, OrderPage, OrderStore, Result, Revocation,
-    Serial, Storage, StorageError, Sweep, SweepReport, ValidationBegun, ValidationOutcome,
+    AuthorizationId, AuthorizationStore, BeginIssuance, BeginRevocation, BeginValidation, Cause, Certificate,
+    CertificateId, CertificateStore, Claim, Creation, DirectoryId, ExternalAccountKey, ExternalAccountStore,
+    IssuanceBegun, IssuanceOutcome, JobQueue, Lease, NewOrder, Order, OrderId, OrderPage, OrderStore, Result,
+    Revocation, RevocationBegun, RevocationOutcome, Serial, Storage, StorageError, Sweep, SweepReport,
+    ValidationBegun, ValidationOutcome,
 };
 
 /// A storage that fails when it is told to, as a database that goes away does: for the tests of what is built on one.
@@ -240,13 +241,17 @@ impl CertificateStore for FaultyStorage {
         self.call(self.inner.certificate_by_serial(serial)).await
     }
 
-    async fn revoke_certificate(
+    async fn revoke_certificate(&self, begin: BeginRevocation, cause: &Cause) -> Result<RevocationBegun> {
+        self.call(self.inner.revoke_certificate(begin, cause)).await
+    }
+
+    async fn finish_revocation(
         &self,
-        id: &CertificateId,
-        reason: RevocationReason,
+        lease: Lease,
+        outcome: RevocationOutcome,
         cause: &Cause,
     ) -> Result<Certificate> {
-        self.call(self.inner.revoke_certificate(id, reason, cause)).await
+        self.call(self.inner.finish_revocation(lease, outcome, cause)).await
     }
 
     async fn revocations(

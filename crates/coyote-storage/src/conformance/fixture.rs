@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use coyote_jose::{Jwk, base64url};
-use coyote_protocol::{ChallengeType, Identifier, Problem, ProblemType, Timestamp, Token};
+use coyote_protocol::{ChallengeType, Identifier, Problem, ProblemType, RevocationReason, Timestamp, Token};
 
 use crate::{
     Account, AccountId, Actor, AuditFilter, AuditRecord, Authorization, AuthorizationId, BeginIssuance,
-    BeginValidation, Cause, Certificate, CertificateId, Challenge, ChallengeId, Claim, Conflict, Creation,
-    DirectoryId, ExternalAccount, ExternalAccountKey, IssuanceOutcome, JobId, Lease, LeaseTerms, LeaseToken,
-    NewOrder, Order, OrderId, RequestId, Result, Serial, Storage, StorageError, Sweep, ValidationOutcome,
-    Work,
+    BeginRevocation, BeginValidation, Cause, Certificate, CertificateId, Challenge, ChallengeId, Claim,
+    Conflict, Creation, DirectoryId, ExternalAccount, ExternalAccountKey, IssuanceOutcome, JobId, Lease,
+    LeaseTerms, LeaseToken, NewOrder, Order, OrderId, RequestId, Result, Serial, Storage, StorageError,
+    Sweep, Telling, ValidationOutcome, Work,
 };
 
 /// When everything happens, unless a test says otherwise.
@@ -183,6 +183,8 @@ impl World {
             alternates: Vec::new(),
             issued: NOW,
             revocation: None,
+            issuer_told: None,
+            issuer_refused: None,
             replaced_by: None,
         }
     }
@@ -289,6 +291,19 @@ impl World {
         let outcome = IssuanceOutcome::Issued(Box::new(certificate.clone()));
         self.storage.finish_issuance(lease, outcome, &cause()).await.unwrap();
         certificate
+    }
+
+    /// Revokes a certificate, and tells nobody.
+    pub(super) async fn revoke(
+        &self,
+        certificate: &CertificateId,
+        reason: RevocationReason,
+        cause: &Cause,
+    ) -> Result<Certificate> {
+        let begin = BeginRevocation { certificate: *certificate, reason, telling: Telling::NotNeeded };
+        let begun = self.storage.revoke_certificate(begin, cause).await?;
+        assert_eq!(begun.lease, None);
+        Ok(begun.certificate)
     }
 
     pub(super) async fn reload(&self, order: &Order) -> Order {

@@ -25,7 +25,7 @@ pub async fn an_order_that_replaces_a_certificate_is_noted_there(world: World) {
     assert_eq!(world.storage.certificate(&account.id, &expected.id).await.unwrap(), expected);
     assert_eq!(world.storage.certificate_by_serial(&expected.serial).await.unwrap(), expected);
     let reason = RevocationReason::Superseded;
-    let revoked = world.storage.revoke_certificate(&expected.id, reason, &cause()).await.unwrap();
+    let revoked = world.revoke(&expected.id, reason, &cause()).await.unwrap();
     assert_eq!(revoked.replaced_by, Some(order.id));
 }
 

@@ -142,6 +142,8 @@ pub fn certificate(seed: u64, order: OrderId, account: AccountId, serial: Serial
         alternates: vec!["-----BEGIN CERTIFICATE-----\nanother\n".into()],
         issued: NOW,
         revocation: None,
+        issuer_told: None,
+        issuer_refused: None,
         replaced_by: None,
     }
 }

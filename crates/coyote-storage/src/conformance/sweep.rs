@@ -9,8 +9,8 @@ use super::fixture::{
 };
 use super::race::{CONTENDERS, ROUNDS, race};
 use crate::{
-    AccountChange, AuditFilter, Authorization, IssuanceOutcome, Order, Sweep, SweepReport, ValidationOutcome,
-    Work,
+    Account, AccountChange, AuditFilter, Authorization, DirectoryId, IssuanceOutcome, Order, Sweep,
+    SweepReport, ValidationOutcome, Work,
 };
 
 /// As long as nothing was lost and nothing is over.
@@ -50,6 +50,23 @@ pub async fn a_lost_job_is_restored(world: World) {
     assert_eq!(restored.len(), 2);
     assert!(restored.iter().all(|lease| lost.contains(&lease.work) && lease.attempts == 1), "{restored:?}");
     assert_eq!(world.claim_one(NOW + LEASE).await.work, kept);
+}
+
+/// Whichever directory's server sweeps: a restored job is its own directory's again.
+pub async fn a_sweep_is_of_all_directories(world: World) {
+    let directory = DirectoryId::new("other");
+    let there = Account { directory: directory.clone(), ..world.new_account() };
+    let there = world.store_account(there).await;
+    let lost = world.begin_validation(&world.authorization(&there).await).await.work;
+    world.lose_job(&lost).await;
+    let report = world.storage.sweep(&sweep(), &cause()).await.unwrap();
+    assert_eq!(report, SweepReport { jobs_restored: 1, ..SweepReport::default() });
+    assert_eq!(world.next_due().await, None, "it is not of this directory");
+    assert_eq!(world.storage.next_due(&directory).await.unwrap(), Some(NOW));
+
+    let now = cause_at(NOW + PENDING * 2);
+    let over = Sweep { remove_expired_before: now.now, ..sweep() };
+    assert_eq!(world.storage.sweep(&over, &now).await.unwrap().orders_removed, 1);
 }
 
 /// Only the lost one, when there are many, and only for work that somebody waits for.
@@ -171,7 +188,7 @@ pub async fn a_certificate_is_kept_until_it_has_expired_also_a_revoked_one(world
     let account = world.account().await;
     let (plain, revoked) = (world.certificate(&account).await, world.certificate(&account).await);
     let reason = RevocationReason::KeyCompromise;
-    let revoked = world.storage.revoke_certificate(&revoked.id, reason, &cause()).await.unwrap();
+    let revoked = world.revoke(&revoked.id, reason, &cause()).await.unwrap();
 
     let now = cause_at(NOW + CERTIFIED);
     let most = Sweep { remove_expired_before: now.now, remove_issued_before: now.now, ..sweep() };

@@ -148,6 +148,16 @@ macro_rules! __promises {
             certificates::of_many_who_revoke_a_certificate_one_succeeds
             certificates::revocations_are_of_the_revoked_certificates_that_have_not_expired
             certificates::pages_of_revocations_make_up_the_whole_list
+            revocations::a_revocation_that_is_to_be_told_has_a_job_and_the_caller_holds_it
+            revocations::a_revocation_that_begins_without_a_lease_has_a_job_at_once
+            revocations::a_revocation_that_needs_no_telling_has_no_job
+            revocations::a_telling_that_ends_says_how_and_ends_its_job
+            revocations::a_telling_that_is_to_be_repeated_comes_back_when_it_is_due
+            revocations::a_certificate_that_is_revoked_again_is_told_of_once
+            revocations::a_telling_cannot_be_settled_by_who_lost_it
+            revocations::of_many_who_end_a_telling_one_does
+            revocations::a_revocation_that_lost_its_job_is_told_all_the_same
+            revocations::an_expired_certificate_takes_the_job_of_its_revocation_along
             jobs::no_job_is_given_to_two_workers
             jobs::a_worker_is_given_jobs_of_its_directory_only
             jobs::a_worker_is_given_jobs_of_the_kind_that_it_asks_for
@@ -160,6 +170,7 @@ macro_rules! __promises {
             jobs::the_next_job_is_due_when_it_can_be_claimed
             sweep::a_sweep_usually_finds_nothing_to_do
             sweep::a_lost_job_is_restored
+            sweep::a_sweep_is_of_all_directories
             sweep::a_job_that_nobody_waits_for_is_not_restored
             sweep::of_many_sweeps_one_restores_a_lost_job
             sweep::orders_that_expired_long_ago_are_removed_with_all_they_have

@@ -68,6 +68,7 @@ fn every_promise_that_is_written_is_on_the_list() {
         include_str!("open_orders.rs"),
         include_str!("orders.rs"),
         include_str!("preauthorization.rs"),
+        include_str!("revocations.rs"),
         include_str!("rate_limits.rs"),
         include_str!("renewals.rs"),
         include_str!("replacements.rs"),

@@ -131,6 +131,6 @@ fn validation(state: &State, lease: &Lease, cause: &Cause) -> Result<(Job, Autho
             let authorization = state.authorization(&account, &authorization)?;
             Ok((job, authorization, challenge))
         }
-        Work::Issue { .. } => Err(StorageError::LeaseLost),
+        Work::Issue { .. } | Work::Revoke { .. } => Err(StorageError::LeaseLost),
     }
 }

@@ -1,12 +1,12 @@
 use std::ops::Bound;
 
 use async_trait::async_trait;
-use coyote_protocol::{RevocationReason, Timestamp};
+use coyote_protocol::Timestamp;
 
 use super::MemoryStorage;
 use crate::{
-    AccountId, Cause, Certificate, CertificateId, CertificateStore, Conflict, Lease, OrderId, Result,
-    Revocation, Serial, StorageError, Work,
+    AccountId, BeginRevocation, Cause, Certificate, CertificateId, CertificateStore, Conflict, Job, Lease,
+    OrderId, Result, Revocation, RevocationBegun, RevocationOutcome, Serial, StorageError, Telling, Work,
 };
 
 #[async_trait]
@@ -46,17 +46,41 @@ impl CertificateStore for MemoryStorage {
         })
     }
 
-    async fn revoke_certificate(
+    async fn revoke_certificate(&self, begin: BeginRevocation, cause: &Cause) -> Result<RevocationBegun> {
+        self.write(|state| {
+            let certificate = state.certificates.get(&begin.certificate);
+            let mut certificate = certificate.ok_or(StorageError::NotFound)?.clone();
+            let event = certificate.revoke(begin.reason, begin.telling, cause.now)?;
+            let mut lease = None;
+            if let Telling::Owed(terms) = begin.telling {
+                let directory = state.account(&certificate.account)?.directory.clone();
+                let job = Job::new(directory, Work::revocation(&certificate), terms, cause.now);
+                lease = job.born_lease();
+                state.jobs.insert(job.id, job);
+            }
+            state.certificates.insert(certificate.id, certificate.clone());
+            state.record(event, cause);
+            Ok(RevocationBegun { certificate, lease })
+        })
+    }
+
+    async fn finish_revocation(
         &self,
-        id: &CertificateId,
-        reason: RevocationReason,
+        lease: Lease,
+        outcome: RevocationOutcome,
         cause: &Cause,
     ) -> Result<Certificate> {
         self.write(|state| {
-            let mut certificate = state.certificates.get(id).ok_or(StorageError::NotFound)?.clone();
-            let event = certificate.revoke(reason, cause.now)?;
-            state.certificates.insert(*id, certificate.clone());
-            state.record(event, cause);
+            let job = state.leased_job(&lease, cause)?;
+            let Work::Revoke { certificate, .. } = job.work else { return Err(StorageError::LeaseLost) };
+            let certificate = state.certificates.get(&certificate);
+            let mut certificate = certificate.ok_or(StorageError::NotFound)?.clone();
+            let event = certificate.finish_revocation(outcome, cause.now);
+            state.jobs.remove(&job.id);
+            if let Some(event) = event {
+                state.record(event, cause);
+            }
+            state.certificates.insert(certificate.id, certificate.clone());
             Ok(certificate)
         })
     }

@@ -16,7 +16,11 @@ impl State {
     fn restore_jobs(&mut self, sweep: &Sweep, now: Timestamp) -> u64 {
         let validations = self.authorizations.values().flat_map(|authorization| authorization.owed(now));
         let issuances = self.orders.values().filter_map(|stored| stored.order.owed());
-        let lost = validations.chain(issuances).filter(|work| !self.jobs.contains_key(&work.job()));
+        let revocations = self.certificates.values().filter_map(Certificate::owed);
+        let lost = validations
+            .chain(issuances)
+            .chain(revocations)
+            .filter(|work| !self.jobs.contains_key(&work.job()));
         let restored: Vec<Job> = lost
             .filter_map(|work| {
                 let directory = self.accounts.get(work.account())?.directory.clone();
@@ -39,6 +43,7 @@ impl State {
             let certificate = stored.order.certificate.and_then(|id| self.certificates.remove(&id));
             if let Some(certificate) = certificate {
                 self.certificate_serials.remove(&certificate.serial);
+                certificate.owed().map(|work| self.jobs.remove(&work.job()));
                 report.certificates_removed += 1;
             }
         }

@@ -117,7 +117,7 @@ pub(super) fn begin_issuance(
 pub(super) fn issued(id: u64, lease: &Lease, seed: u64) -> IssuanceOutcome {
     let (account, order) = match lease.work {
         Work::Issue { account, order } => (account, order),
-        Work::Validate { account, .. } => (account, order_id(0)),
+        Work::Validate { account, .. } | Work::Revoke { account, .. } => (account, order_id(0)),
     };
     IssuanceOutcome::Issued(Box::new(certificate(id, order, account, serial(seed))))
 }

@@ -136,6 +136,11 @@ pub(super) enum Step {
     Revoke {
         id: u64,
         key_compromise: bool,
+        telling: Option<Option<u32>>,
+    },
+    FinishRevocation {
+        lease: Index,
+        told: bool,
     },
     Revocations {
         after: Option<u64>,
@@ -259,7 +264,10 @@ pub(super) fn steps() -> impl Strategy<Value = Step> {
         1 => (0..SERIALS).prop_map(|serial| ReservedSerial { serial }),
         1 => (0..CERTIFICATES, id()).prop_map(|(id, account)| Certificate { id, account }),
         1 => (0..SERIALS).prop_map(|serial| CertificateBySerial { serial }),
-        2 => (0..CERTIFICATES, any::<bool>()).prop_map(|(id, key_compromise)| Revoke { id, key_compromise }),
+        3 => (0..CERTIFICATES, any::<bool>(), prop::option::of(prop::option::of(0..20u32))).prop_map(
+            |(id, key_compromise, telling)| Revoke { id, key_compromise, telling }
+        ),
+        3 => (index(), any::<bool>()).prop_map(|(lease, told)| FinishRevocation { lease, told }),
         1 => (prop::option::of(0..SERIALS), 0..4u32).prop_map(|(after, limit)| Revocations { after, limit }),
     ];
     let jobs = prop_oneof![

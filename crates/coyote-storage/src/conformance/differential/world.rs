@@ -10,10 +10,10 @@ use super::super::seeded::{DAY, MINUTE, NOW, account, cause, copy, key, placing,
 use super::seed::*;
 use super::step::Step;
 use crate::{
-    AccountChange, AccountStore, AuditFilter, AuditLog, AuthorizationStore, BeginValidation,
+    AccountChange, AccountStore, AuditFilter, AuditLog, AuthorizationStore, BeginRevocation, BeginValidation,
     CertificateStore, Claim, ExternalAccountStore, IssuanceOutcome, JobQueue, Lease, LeaseTerms,
-    MemoryStorage, NewOrder, OrderStore, Quota, RateLimitStore, Storage, StorageError, Sweep,
-    ValidationOutcome, WorkKind,
+    MemoryStorage, NewOrder, OrderStore, Quota, RateLimitStore, RevocationOutcome, Storage, StorageError,
+    Sweep, Telling, ValidationOutcome, WorkKind,
 };
 
 /// Both storages, and what a client and a worker would know.
@@ -229,19 +229,31 @@ impl<S: Storage + RateLimitStore> World<S> {
             Step::CertificateBySerial { serial: seed } => {
                 drop(same!(self.certificate_by_serial(&serial(seed))));
             }
-            Step::Revoke { id, key_compromise } => {
+            Step::Revoke { id, key_compromise, telling } => {
                 let reason = match key_compromise {
                     true => RevocationReason::KeyCompromise,
                     false => RevocationReason::Unspecified,
                 };
-                drop(same!(self.revoke_certificate(&certificate_id(id), reason, cause)));
+                let telling = match telling {
+                    Some(lease) => Telling::Owed(lease.map(|minutes| self.terms(minutes))),
+                    None => Telling::NotNeeded,
+                };
+                let begin = BeginRevocation { certificate: certificate_id(id), reason, telling };
+                let begun = same!(self.revoke_certificate(begin.clone(), cause));
+                self.keep(begun.ok().and_then(|begun| begun.lease));
+            }
+            Step::FinishRevocation { lease, told } => {
+                let Some(lease) = self.lease(lease) else { return Ok(()) };
+                let outcome = if told { RevocationOutcome::Told } else { RevocationOutcome::GivenUp };
+                drop(same!(self.finish_revocation(copy(&lease), outcome, cause)));
             }
             Step::Revocations { after, limit } => {
                 let after = after.map(serial);
                 drop(same!(self.revocations(now, after.as_ref(), limit)));
             }
             Step::Claim { directory, limit, minutes } => {
-                let kind = [None, Some(WorkKind::Validate), Some(WorkKind::Issue)][limit as usize % 3];
+                let kinds = [None, Some(WorkKind::Validate), Some(WorkKind::Issue), Some(WorkKind::Revoke)];
+                let kind = kinds[limit as usize % 4];
                 let claim =
                     Claim { directory: directory_id(directory), kind, limit, terms: self.terms(minutes) };
                 self.leases.extend(same!(self.claim_jobs(&claim, cause)).unwrap_or_default());
