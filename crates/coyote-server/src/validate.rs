@@ -1,12 +1,14 @@
 //! Validation: does whoever holds this account control this name?
 //!
-//! A challenge type is one [`ChallengeValidator`]. Built in are [`Http01`], [`Dns01`] and [`TlsAlpn01`]; the builder
-//! is told which of them are offered, and of an embedder's own. Whatever a validator asks of strangers goes through
+//! A challenge type is one [`ChallengeValidator`]. Built in are [`Http01`], [`Dns01`] and [`TlsAlpn01`], and of
+//! what is still a draft [`DnsAccount01`] and [`DnsPersist01`]; the builder is told which of them are offered, and of an
+//! embedder's own. Whatever a validator asks of strangers goes through
 //! [`Network`], the one place that resolves names and opens sockets, and that refuses addresses that the
 //! [`AddressPolicy`] forbids. [`Caa`] is what the holders of names say about CAs.
 
 use async_trait::async_trait;
 use coyote_protocol::{ChallengeType, Identifier, KeyAuthorization, Problem, ProblemType, Timestamp, Token};
+use serde_json::{Map, Value};
 
 use crate::trace::Trace;
 
@@ -14,6 +16,8 @@ mod address_policy;
 mod caa;
 pub mod danger;
 mod dns_01;
+mod dns_account_01;
+mod dns_persist_01;
 mod http_01;
 mod network;
 mod resolver;
@@ -24,9 +28,14 @@ mod told;
 pub use address_policy::{AddressPolicy, Cidr, InvalidCidr, Refusal, Rule};
 pub use caa::{Caa, CaaRecord, CaaSubject};
 pub use dns_01::Dns01;
+pub use dns_account_01::DnsAccount01;
+pub use dns_persist_01::{DnsPersist01, DnsPersistDraft, DnsPersistRecord};
 pub use http_01::Http01;
 pub use network::{ConnectError, Host, InvalidUserAgent, Network, NetworkLimits, UserAgent};
-pub use resolver::{DnsResolver, FixedResolver, InvalidServers, ResolveError, Resolver};
+pub use resolver::{
+    Authorities, DnsResolver, Dnssec, FixedResolver, InvalidNameServer, InvalidServers, NameServer,
+    ResolveError, Resolver, ZoneResolver,
+};
 pub use tls_alpn_01::TlsAlpn01;
 
 /// One attempt to validate a challenge.
@@ -89,6 +98,16 @@ pub trait ChallengeValidator: Send + Sync + 'static {
     /// Whether it can prove control of this identifier. It is asked when challenges are offered, and again, at the
     /// moment of signing, whether the method is allowed for the name: one that is switched off ends what it proved.
     fn offers(&self, identifier: &Identifier) -> bool;
+
+    /// Whether its challenges have a token for the client. Default: they have.
+    fn has_token(&self) -> bool {
+        true
+    }
+
+    /// What else its challenges have, for this account, beside the members of every challenge. Default: nothing.
+    fn members(&self, _account_url: &str) -> Map<String, Value> {
+        Map::new()
+    }
 
     /// Looks for the answer. The caller bounds the time that it may take.
     async fn validate(&self, attempt: Attempt<'_>) -> Result<(), ValidationFailure>;

@@ -1,30 +1,19 @@
 //! Putting the server together from its configuration.
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::sync::Arc;
 
 use coyote_server::{
     Acme, SystemClock, SystemEntropy,
     issue::{CaFiles, CaRequest, LocalCa},
-    validate::{
-        Caa, Dns01, DnsResolver, FixedResolver, Http01, Network, Resolver, TlsAlpn01,
-        danger::AcceptAnyChallenge,
-    },
+    validate::{Caa, Dns01, DnsAccount01, DnsPersist01, Http01, TlsAlpn01, danger::AcceptAnyChallenge},
 };
 
 use crate::{
     config::{ChallengeKind, Config},
     failure::Failure,
+    network::{Resolving, network},
     store::Store,
 };
-
-/// How names are resolved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Resolving {
-    /// By DNS, as configured.
-    Dns,
-    /// Every name to 127.0.0.1. Name servers, if there are any, are asked for everything else.
-    Loopback,
-}
 
 /// The CA, and whether it was made just now.
 pub(crate) fn ca(files: &CaFiles, request: &CaRequest) -> Result<(LocalCa, bool), Failure> {
@@ -71,34 +60,14 @@ pub(crate) fn build(
             ChallengeKind::Http01 => builder.with_validator(Http01),
             ChallengeKind::Dns01 => builder.with_validator(Dns01),
             ChallengeKind::TlsAlpn01 => builder.with_validator(TlsAlpn01),
+            ChallengeKind::DnsAccount01 => builder.with_validator(DnsAccount01),
+            ChallengeKind::DnsPersist01 => {
+                let validator = DnsPersist01::new(config.persist_identities().iter().cloned());
+                builder.with_validator(
+                    validator.ok_or_else(|| Failure::new("dns-persist-01 has no name for this CA"))?,
+                )
+            }
         };
     }
     builder.build().map_err(Failure::because("the server cannot be put together"))
-}
-
-fn network(config: &Config, resolving: Resolving) -> Result<Network, Failure> {
-    let validation = &config.validation;
-    let resolver: Arc<dyn Resolver> = match resolving {
-        Resolving::Dns => Arc::new(dns(config)?),
-        Resolving::Loopback => {
-            let loopback = FixedResolver::new([Ipv4Addr::LOCALHOST.into()]);
-            let has_servers = !validation.resolvers.is_empty();
-            Arc::new(if has_servers { loopback.with_rest(Arc::new(dns(config)?)) } else { loopback })
-        }
-    };
-    Ok(Network::new(resolver, validation.address_policy(), validation.network_limits()))
-}
-
-fn dns(config: &Config) -> Result<DnsResolver, Failure> {
-    let validation = &config.validation;
-    let resolver = if validation.resolvers.is_empty() {
-        DnsResolver::of_system()
-    } else {
-        let addresses: Vec<_> = validation.resolvers.iter().map(|server| server.0).collect();
-        DnsResolver::of_servers(&addresses)
-    };
-    let resolver = resolver.map_err(|error| {
-        Failure::because("names cannot be resolved")(error).hint("name servers can be set with --resolver")
-    })?;
-    Ok(resolver.timeout(validation.resolver_timeout.0))
 }

@@ -8,9 +8,11 @@ use coyote_server::protocol::DnsName;
 use crate::config::{Allow, BaseUrl, Config, LogFormat, NameServer, Nonces, StorageUrl};
 
 mod beside;
+mod dns_persist;
 mod eab;
 
 pub(crate) use beside::Beside;
+pub(crate) use dns_persist::DnsPersist;
 pub(crate) use eab::{CreateKey, Eab, EabCommand, ListKeys, RevokeKey};
 
 /// An ACME (RFC 8555) server.
@@ -42,6 +44,8 @@ pub(crate) enum Command {
     ///
     /// A server asks for them if external_account_required is set in the section directory.
     Eab(Eab),
+    /// Print the DNS record that lets an account have certificates for a name by dns-persist-01
+    DnsPersist(DnsPersist),
 }
 
 #[derive(Debug, Args)]
@@ -105,8 +109,8 @@ pub(crate) struct Flags {
     /// The port that tls-alpn-01 asks, and of https, to which an answer to http-01 may lead on [default: 443; dev: 5001]
     #[arg(long, value_name = "PORT", env = "ACMED_TLS_PORT")]
     tls_port: Option<u16>,
-    /// A name server to ask; can be repeated [default: the system's; dev: none, and no dns-01]
-    #[arg(long, value_name = "IP[:PORT]", env = "ACMED_RESOLVER", value_delimiter = ',')]
+    /// A name server to ask: IP, IP:PORT, tls://IP#NAME or https://IP/PATH#NAME; can be repeated [default: the system's; dev: none, and no dns-01]
+    #[arg(long, value_name = "SERVER", env = "ACMED_RESOLVER", value_delimiter = ',')]
     resolver: Vec<NameServer>,
     /// A network that may be dialled although it is not the public Internet, or private-network; can be repeated
     #[arg(long, value_name = "CIDR", env = "ACMED_ALLOW", value_delimiter = ',')]

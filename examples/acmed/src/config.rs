@@ -10,12 +10,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use coyote_server::{Limits, issue::CaFiles};
+use coyote_server::{Limits, issue::CaFiles, protocol::DnsName};
 
 use crate::failure::Failure;
 
 mod ca;
 mod limits;
+mod name_servers;
 mod policy;
 mod profile;
 mod rate_limits;
@@ -30,6 +31,7 @@ mod web_url;
 
 pub(crate) use ca::Ca;
 pub(crate) use limits::LimitsSection;
+pub(crate) use name_servers::{DnssecKind, NameServer, ZoneSection};
 pub(crate) use policy::PolicySection;
 pub(crate) use profile::ProfileSection;
 pub(crate) use rate_limits::RateLimitsSection;
@@ -37,7 +39,7 @@ pub(crate) use server::{BaseUrl, DirectorySection, Http, Log, LogFormat};
 pub(crate) use storage::{Nonces, StorageUrl};
 pub(crate) use time::{Moment, Time};
 pub(crate) use tls::{Tls, TlsFiles};
-pub(crate) use validation::{Allow, ChallengeKind, NameServer, Validation};
+pub(crate) use validation::{Allow, ChallengeKind, Validation};
 
 use section::section;
 
@@ -112,6 +114,7 @@ impl Config {
         self.tls = self.tls.map(|tls| tls.below(directory));
         self.ca = self.ca.below(directory);
         self.policy = self.policy.below(directory);
+        self.validation = self.validation.below(directory);
         self
     }
 
@@ -129,6 +132,21 @@ impl Config {
                 "validation.caa has CAA records looked at, but no name there means this CA; set directory.caa_identities, too",
             ));
         }
+        if self.validation.challenges.contains(&ChallengeKind::DnsPersist01)
+            && self.persist_identities().is_empty()
+        {
+            return Err(Failure::new(
+                "dns-persist-01 needs a name that means this CA; set validation.persist_identities",
+            ));
+        }
+        if let Some(zone) =
+            self.validation.zone.iter().find(|zone| zone.name.is_none() || zone.resolvers.is_empty())
+        {
+            let name = zone.name.as_ref().map_or("without a name".to_owned(), ToString::to_string);
+            return Err(Failure::new(format!(
+                "a [[validation.zone]] has a name and resolvers; look at the one {name}"
+            )));
+        }
         match &self.base_url {
             None if self.listen.ip().is_unspecified() => Err(Failure::new(format!(
                 "listening on {} says nothing about the server's name; set base_url (--base-url) to what clients see",
@@ -145,6 +163,14 @@ impl Config {
     pub(crate) fn base_url(&self, listening: SocketAddr) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         self.base_url.as_ref().map_or_else(|| format!("{scheme}://{listening}"), BaseUrl::to_string)
+    }
+
+    /// The names by which records of dns-persist-01 mean this CA.
+    pub(crate) fn persist_identities(&self) -> &[DnsName] {
+        match self.validation.persist_identities.as_slice() {
+            [] => &self.directory.caa_identities,
+            names => names,
+        }
     }
 
     /// Where things are kept.

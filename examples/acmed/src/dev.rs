@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    acme::Resolving,
     cli::Dev,
     config::{Allow, ChallengeKind, Config},
     data_dir::Roles,
     failure::Failure,
     log,
+    network::Resolving,
     output::{print, quoted, warn_loudly},
     server::{self, Started},
 };

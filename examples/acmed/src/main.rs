@@ -9,11 +9,13 @@ mod cli;
 mod config;
 mod data_dir;
 mod dev;
+mod dns_persist;
 mod eab;
 mod failure;
 mod health;
 mod init;
 mod log;
+mod network;
 mod output;
 mod serve;
 mod server;
@@ -42,6 +44,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Init(init) => init::run(init),
         Command::Serve(serve) => serve::run(serve),
         Command::Eab(eab) => eab::run(eab),
+        Command::DnsPersist(wanted) => dns_persist::run(wanted),
         Command::Config(config) => match config.command {
             None => print(&Config::default().to_text(true)),
             Some(ConfigCommand::Check { file }) => {

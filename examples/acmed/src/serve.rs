@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use crate::{
-    acme::Resolving,
     cli::Serve,
     config::{CONFIG, Config, StorageUrl},
     data_dir::Roles,
     failure::Failure,
     log,
+    network::Resolving,
     output::print,
     server,
 };

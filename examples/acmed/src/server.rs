@@ -15,11 +15,12 @@ use tokio::{
 };
 
 use crate::{
-    acme::{self, Resolving},
+    acme,
     config::{Config, Http},
     data_dir::{self, Roles},
     failure::Failure,
     health,
+    network::Resolving,
     output::warn_loudly,
     signals::{Asked, Signals},
     store::Store,

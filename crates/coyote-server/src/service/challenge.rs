@@ -73,14 +73,16 @@ impl Acme {
         authorization: &Authorization,
         challenge: &Challenge,
     ) -> wire::Challenge {
+        let validator = self.validator(&challenge.kind);
+        let account = self.urls.account(&authorization.account);
         wire::Challenge {
             kind: challenge.kind.clone(),
             url: self.urls.challenge(&authorization.id, &challenge.id),
             status: challenge.status(),
             validated: challenge.validated().map(|at| at.truncate_to_seconds()),
             error: challenge.errors.last().filter(|_| challenge.validated().is_none()).cloned(),
-            token: Some(challenge.token.clone()),
-            extra: Default::default(),
+            token: validator.is_none_or(|kind| kind.has_token()).then(|| challenge.token.clone()),
+            extra: validator.map(|kind| kind.members(&account)).unwrap_or_default(),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::told::no_lookup;
 use super::{ResolveError, Resolver, ValidationFailure};
 use crate::trace::{Excerpt, Trace, TraceEvent};
 
-mod property;
+pub(super) mod property;
 
 use property::{Issue, Unsatisfied};
 

@@ -27,21 +27,29 @@ impl ChallengeValidator for Dns01 {
     }
 
     async fn validate(&self, attempt: Attempt<'_>) -> Result<(), ValidationFailure> {
-        let Attempt { network, trace, .. } = attempt;
-        let owner = owner(attempt.identifier).ok_or_else(|| {
-            let detail = "dns-01 does not prove control of an IP address";
-            ValidationFailure::definitive(ProblemType::Unauthorized, detail)
-        })?;
-        let asking = network.resolver().texts(&owner, trace);
-        let texts = tokio::time::timeout(network.limits().attempt_deadline, asking)
-            .await
-            .unwrap_or(Err(ResolveError::TimedOut))
-            .map_err(|error| no_texts(&owner, &error))?;
-        check(&owner, &texts, attempt.key_authorization).inspect_err(|_| {
-            let expected = attempt.key_authorization.dns_digest();
-            trace.record(TraceEvent::note(format!("a TXT record of {owner} should say {expected}")));
-        })
+        let owner = owner(attempt.identifier).ok_or_else(|| not_for_addresses("dns-01"))?;
+        digest_at(&owner, &attempt).await
     }
+}
+
+/// Whether a TXT record of this name is the digest of the key authorization.
+pub(super) async fn digest_at(owner: &str, attempt: &Attempt<'_>) -> Result<(), ValidationFailure> {
+    let Attempt { network, trace, .. } = attempt;
+    let asking = network.resolver().texts(owner, trace);
+    let texts = tokio::time::timeout(network.limits().attempt_deadline, asking)
+        .await
+        .unwrap_or(Err(ResolveError::TimedOut))
+        .map_err(|error| no_texts(owner, &error))?;
+    check(owner, &texts, attempt.key_authorization).inspect_err(|_| {
+        let expected = attempt.key_authorization.dns_digest();
+        trace.record(TraceEvent::note(format!("a TXT record of {owner} should say {expected}")));
+    })
+}
+
+/// RFC 8738 section 7.
+pub(super) fn not_for_addresses(method: &str) -> ValidationFailure {
+    let detail = format!("{method} does not prove control of an IP address");
+    ValidationFailure::definitive(ProblemType::Unauthorized, detail)
 }
 
 /// The name whose TXT records are asked for; none for an address.
@@ -105,7 +113,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 }
 
 /// A record that is not there may be on its way to all name servers.
-fn no_texts(owner: &str, error: &ResolveError) -> ValidationFailure {
+pub(super) fn no_texts(owner: &str, error: &ResolveError) -> ValidationFailure {
     let transient = |detail| ValidationFailure::transient(ProblemType::Dns, detail);
     match error {
         ResolveError::NoSuchName => transient(format!("DNS says that {owner} does not exist (NXDOMAIN)")),

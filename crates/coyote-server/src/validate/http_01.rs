@@ -13,6 +13,7 @@ use crate::trace::{Excerpt, Trace, TraceEvent};
 mod exchange;
 mod hop;
 
+pub(super) use exchange::while_driven;
 use exchange::{Answer, ExchangeError, exchange};
 use hop::{Hop, InvalidRedirect};
 

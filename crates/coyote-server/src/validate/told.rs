@@ -51,6 +51,9 @@ pub(super) fn no_lookup(wanted: &str, error: &ResolveError) -> ValidationFailure
         ResolveError::NoSuchName | ResolveError::NoRecords => format!("DNS does not have {wanted}"),
         ResolveError::Server(code) => format!("DNS answered {code} when asked for {wanted}"),
         ResolveError::TooManyAliases => format!("DNS has too many aliases on the way to {wanted}"),
+        ResolveError::NotAuthenticated => {
+            format!("DNS is not authenticated by DNSSEC, which is required, where {wanted} should be")
+        }
         ResolveError::TimedOut => format!("DNS did not answer in time when asked for {wanted}"),
         ResolveError::Failed(_) => format!("{wanted} could not be looked up"),
     };

@@ -51,9 +51,19 @@ fn what_was_changed_is_printed_and_read_back() {
         [validation]
         challenges = ["tls-alpn-01", "dns-01"]
         allow = ["private-network", "127.0.0.1"]
-        resolvers = ["192.0.2.1", "[2001:db8::1]:5353"]
+        resolvers = ["192.0.2.1", "[2001:db8::1]:5353", "tls://192.0.2.1#dns.example"]
+        resolver_roots = "roots.pem"
+        dnssec = "require"
+        persist_identities = ["ca.example"]
         linger = "0"
         caa = true
+        [[validation.zone]]
+        name = "corp.example"
+        resolvers = ["https://192.0.2.1/q"]
+        [[validation.zone]]
+        name = "lab.corp.example"
+        resolvers = ["192.0.2.2"]
+        dnssec = "require"
         [ca]
         domain = "Corp.Example"
         [profiles.default]
@@ -113,7 +123,9 @@ fn what_is_wrong_is_refused_by_name_with_its_line() {
         ("listen = \"localhost\"", 1, "socket address"),
         ("base_url = \"ca.example\"", 1, "not a base URL"),
         ("storage = \"postgres:d\"", 1, "postgres://HOST/DATABASE"),
-        ("[validation]\nchallenges = [\"dns-02\"]", 2, "http-01, dns-01 or tls-alpn-01"),
+        ("[validation]\nchallenges = [\"dns-02\"]", 2, "http-01, dns-01, tls-alpn-01"),
+        ("[validation]\nresolvers = [\"quic://192.0.2.1\"]", 2, "tls://IP#NAME"),
+        ("[[validation.zone]]\nnam = \"a.example\"", 2, "unknown key `nam`"),
         ("[validation]\ntimeout = \"10\"", 2, "not a time"),
         ("[validation]\nallow = [\"10.0.0.0/99\"]", 2, "private-network"),
         ("listen = ", 1, ""),
@@ -132,6 +144,10 @@ fn what_cannot_be_meant_is_refused() {
         "tls = \"own\"\nbase_url = \"http://ca.example\"",
         "[profiles.default]\nvalidity = \"100d\"",
         "[profiles.other]\nextended_key_usages = []",
+        "[validation]\ncaa = true",
+        "[validation]\nchallenges = [\"dns-persist-01\"]",
+        "[[validation.zone]]\nname = \"corp.example\"",
+        "[[validation.zone]]\nresolvers = [\"192.0.2.1\"]",
         "[policy]\nmin_rsa_bits = 4096\nmax_rsa_bits = 2048",
         "[policy]\nblocked_keys = \"/nowhere/keys\"",
         "[directory]\nterms_since = \"2026-01-01T00:00:00Z\"",

@@ -1,6 +1,6 @@
 //! The configuration as a file that explains itself.
 
-use super::{Config, DEFAULT_PROFILE, section::Section};
+use super::{Config, DEFAULT_PROFILE, ZoneSection, section::Section};
 
 /// What stands above all.
 const HEAD: &str = "\
@@ -19,6 +19,10 @@ impl Config {
         self.write(&mut text, all);
         add(&mut text, "directory", &self.directory, all);
         add(&mut text, "validation", &self.validation, all);
+        for zone in &self.validation.zone {
+            text.push_str(&format!("\n{}[[validation.zone]]\n", about(ZoneSection::ABOUT)));
+            zone.write(&mut text, all);
+        }
         add(&mut text, "ca", &self.ca, all);
         let default_profile = self.profiles.get(DEFAULT_PROFILE).cloned().unwrap_or_default();
         add(&mut text, "profiles.default", &default_profile, all);

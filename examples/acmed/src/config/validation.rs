@@ -2,16 +2,17 @@
 
 use std::{
     fmt,
-    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
     str::FromStr,
 };
 
 use coyote_server::{
-    protocol::ChallengeType,
+    protocol::{ChallengeType, DnsName},
     validate::{AddressPolicy, Cidr, InvalidCidr, InvalidUserAgent, NetworkLimits, UserAgent},
 };
 
 use super::{
+    name_servers::{DnssecKind, NameServer, ZoneSection},
     section::{section, string_setting},
     time::Time,
 };
@@ -19,14 +20,24 @@ use super::{
 section! {
     /// How control of names is proved.
     Validation {
-        /// The ways that are offered, in the order that clients see them in: http-01, dns-01, tls-alpn-01.
-        challenges: Vec<ChallengeKind> = ChallengeKind::ALL.to_vec();
+        /// The ways that are offered, in the order that clients see them in: http-01, dns-01, tls-alpn-01, and what is still a
+        /// draft, dns-account-01 and dns-persist-01.
+        challenges: Vec<ChallengeKind> = ChallengeKind::STANDARD.to_vec();
+        /// The names by which records of dns-persist-01 mean this CA. Without any, those of `directory.caa_identities`.
+        persist_identities: Vec<DnsName> = Vec::new();
         /// The port that http-01 asks. Everywhere but in a laboratory it is 80.
         http_port: u16 = 80;
         /// The port that tls-alpn-01 asks, and of https, to which an answer to http-01 may lead on.
         tls_port: u16 = 443;
-        /// The name servers that are asked, as IP or IP:PORT. Without any, the system's.
+        /// The name servers that are asked: IP or IP:PORT, tls://IP#NAME (DNS over TLS), https://IP/PATH#NAME (DNS over HTTPS,
+        /// in HTTP/1.1); NAME is what the certificate must be for. Without any, the system's. A zone can have its own: in a
+        /// table [[validation.zone]] with name, resolvers and, if need be, dnssec; it counts for all names below as well.
         resolvers: Vec<NameServer> = Vec::new();
+        /// The certificates (PEM) that vouch for name servers over TLS. Unless it is set, those that the system trusts.
+        resolver_roots: Option<PathBuf> = None, as in "\"resolver-roots.pem\"";
+        /// ignore, or require: an answer counts only if the name server says that it has verified it by DNSSEC. The server
+        /// has to validate, and the way to it must be trusted. In zones that are not signed, nothing can be proved then.
+        dnssec: DnssecKind = DnssecKind::default();
         /// Whether CAA records are looked at, when a name is proved and again before it is signed for (RFC 8659, RFC 8657).
         /// A lookup that fails is no permission. What the records may call this CA is `directory.caa_identities`.
         caa: bool = false;
@@ -52,6 +63,7 @@ section! {
         /// DANGEROUS: finds every challenge met without looking. Whoever reaches the server gets any certificate.
         danger_accept_any_challenge: bool = false;
     }
+    zone: Vec<ZoneSection>,
 }
 
 impl Validation {
@@ -64,6 +76,11 @@ impl Validation {
             Allow::PrivateNetwork => policy,
         });
         self.deny.iter().fold(policy, |policy, Range(range)| policy.deny(*range))
+    }
+
+    /// The same, with relative paths taken as below this directory.
+    pub(super) fn below(self, directory: &Path) -> Self {
+        Self { resolver_roots: self.resolver_roots.map(|path| directory.join(path)), ..self }
     }
 
     /// How much of strangers is taken.
@@ -90,17 +107,26 @@ pub(crate) enum ChallengeKind {
     Dns01,
     /// tls-alpn-01.
     TlsAlpn01,
+    /// dns-account-01.
+    DnsAccount01,
+    /// dns-persist-01.
+    DnsPersist01,
 }
 
 impl ChallengeKind {
+    /// Each that an RFC has.
+    pub(crate) const STANDARD: [Self; 3] = [Self::Http01, Self::Dns01, Self::TlsAlpn01];
     /// Each of them.
-    pub(crate) const ALL: [Self; 3] = [Self::Http01, Self::Dns01, Self::TlsAlpn01];
+    const ALL: [Self; 5] =
+        [Self::Http01, Self::Dns01, Self::TlsAlpn01, Self::DnsAccount01, Self::DnsPersist01];
 
     pub(crate) fn challenge_type(self) -> ChallengeType {
         match self {
             Self::Http01 => ChallengeType::HTTP_01,
             Self::Dns01 => ChallengeType::DNS_01,
             Self::TlsAlpn01 => ChallengeType::TLS_ALPN_01,
+            Self::DnsAccount01 => ChallengeType::DNS_ACCOUNT_01,
+            Self::DnsPersist01 => ChallengeType::DNS_PERSIST_01,
         }
     }
 }
@@ -110,34 +136,15 @@ impl FromStr for ChallengeKind {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let mut all = Self::ALL.into_iter();
-        all.find(|kind| kind.challenge_type().as_str() == text)
-            .ok_or_else(|| format!("{text:?} is no challenge type; write http-01, dns-01 or tls-alpn-01"))
+        all.find(|kind| kind.challenge_type().as_str() == text).ok_or_else(|| {
+            format!("{text:?} is no challenge type; write http-01, dns-01, tls-alpn-01, dns-account-01 or dns-persist-01")
+        })
     }
 }
 
 impl fmt::Display for ChallengeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.challenge_type().fmt(f)
-    }
-}
-
-/// A name server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NameServer(pub(crate) SocketAddr);
-
-impl FromStr for NameServer {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let address =
-            text.parse().or_else(|_| text.parse().map(|address: IpAddr| SocketAddr::new(address, 53)));
-        address.map(Self).map_err(|_| format!("{text:?} is no name server; write IP or IP:PORT"))
-    }
-}
-
-impl fmt::Display for NameServer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }
 
@@ -208,4 +215,4 @@ impl fmt::Display for Agent {
     }
 }
 
-string_setting!(ChallengeKind, NameServer, Range, Allow, Agent);
+string_setting!(ChallengeKind, Range, Allow, Agent);

@@ -2,7 +2,7 @@
 
 /// Why a property, or the lot of them, permits nothing; the later, the closer to a permission.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, thiserror::Error)]
-pub(super) enum Unsatisfied {
+pub(in crate::validate) enum Unsatisfied {
     /// One that must be understood is not.
     #[error("there is a critical property that is not known here")]
     NotUnderstood,
@@ -18,15 +18,15 @@ pub(super) enum Unsatisfied {
 
 /// A well-formed value.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct Issue<'a> {
+pub(in crate::validate) struct Issue<'a> {
     /// Who may issue: nobody if there is no name.
-    pub(super) issuer: Option<&'a str>,
+    pub(in crate::validate) issuer: Option<&'a str>,
     parameters: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Issue<'a> {
     /// Reads a value. `None` for one that is not to the letter of the grammar: it permits nothing.
-    pub(super) fn parse(value: &'a [u8]) -> Option<Self> {
+    pub(in crate::validate) fn parse(value: &'a [u8]) -> Option<Self> {
         let text = trim(std::str::from_utf8(value).ok()?);
         let (issuer, parameters) = match text.split_once(';') {
             Some((issuer, rest)) => (trim(issuer), trim(rest)),
@@ -44,7 +44,7 @@ impl<'a> Issue<'a> {
     }
 
     /// RFC 8657 section 3.
-    pub(super) fn require_account(&self, account_url: &str) -> Result<(), Unsatisfied> {
+    pub(in crate::validate) fn require_account(&self, account_url: &str) -> Result<(), Unsatisfied> {
         match self.parameter("accounturi")? {
             Some(url) if url != account_url => Err(Unsatisfied::OtherAccount),
             _ => Ok(()),
@@ -52,7 +52,7 @@ impl<'a> Issue<'a> {
     }
 
     /// RFC 8657 section 4.
-    pub(super) fn require_method(&self, method: &str) -> Result<(), Unsatisfied> {
+    pub(in crate::validate) fn require_method(&self, method: &str) -> Result<(), Unsatisfied> {
         let Some(methods) = self.parameter("validationmethods")? else { return Ok(()) };
         let labels: Vec<_> = if methods.is_empty() { Vec::new() } else { methods.split(',').collect() };
         let is_method =
@@ -64,7 +64,7 @@ impl<'a> Issue<'a> {
     }
 
     /// The parameter of this name, of which there is one at most.
-    fn parameter(&self, name: &str) -> Result<Option<&'a str>, Unsatisfied> {
+    pub(in crate::validate) fn parameter(&self, name: &str) -> Result<Option<&'a str>, Unsatisfied> {
         let mut values = self.parameters.iter().filter(|(tag, _)| tag.eq_ignore_ascii_case(name));
         match (values.next(), values.next()) {
             (Some(_), Some(_)) => Err(Unsatisfied::Malformed),

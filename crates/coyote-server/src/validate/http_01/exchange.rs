@@ -132,7 +132,10 @@ where
 }
 
 /// Waits for the answer, while the connection moves the bytes. It ends with the answer: dropped, it is closed.
-async fn while_driven<T>(connection: impl Future, answer: impl Future<Output = T>) -> T {
+pub(in crate::validate) async fn while_driven<T>(
+    connection: impl Future,
+    answer: impl Future<Output = T>,
+) -> T {
     let (mut connection, mut answer) = (pin!(connection), pin!(answer));
     tokio::select! {
         answer = &mut answer => answer,

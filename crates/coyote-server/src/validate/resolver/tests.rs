@@ -1,11 +1,12 @@
 //! The resolver against a name server of a few lines.
 
-use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use coyote_storage::RequestId;
-use hickory_resolver::proto::op::{Message, OpCode};
-use hickory_resolver::proto::rr::{Name, rdata};
+use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType, rdata};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinHandle;
@@ -69,10 +70,7 @@ impl NameServer {
     }
 
     fn resolver(&self) -> DnsResolver {
-        // As a machine in an office is configured: what is asked for must not depend on it.
-        let search = vec![Name::from_ascii("corp.test.").unwrap()];
-        let config = ResolverConfig::from_parts(None, search, vec![udp_and_tcp(&self.address)]);
-        DnsResolver::build(config, &self.address.to_string()).unwrap().timeout(Duration::from_secs(3))
+        DnsResolver::of_servers(&[self.address]).unwrap().timeout(Duration::from_secs(3))
     }
 
     async fn addresses(&self) -> (Result<Vec<IpAddr>, ResolveError>, Trace) {
@@ -114,6 +112,7 @@ fn respond(
     log.lock().unwrap().push(format!("{} {}", question.name().to_lowercase(), question.query_type()));
     let mut response = Message::response(query.metadata.id, OpCode::Query);
     response.add_query(question.clone());
+    response.metadata.recursion_available = true;
     answer(&mut response, question.query_type(), is_udp)?;
     Some(response.to_vec().unwrap())
 }
@@ -494,6 +493,57 @@ async fn v36_an_answer_as_large_as_dns_allows_is_taken_over_tcp() {
 
     assert_eq!(texts.unwrap().len(), 800);
     assert!(trace.to_string().len() < 64 * 1024, "the trace keeps some of it");
+}
+
+#[tokio::test]
+async fn a_referral_does_not_say_that_there_are_no_records() {
+    let server = NameServer::new(|response, _, _| {
+        response.metadata.recursion_available = false;
+        Some(())
+    })
+    .await;
+    let error = server.texts().await.0.unwrap_err();
+    assert!(matches!(error, ResolveError::Server(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn where_dnssec_is_required_what_is_not_authenticated_does_not_count_not_even_that_there_is_nothing() {
+    for (is_authentic, is_there) in [(true, true), (true, false), (false, true), (false, false)] {
+        let server = NameServer::new(move |response, _, _| {
+            response.metadata.authentic_data = is_authentic;
+            if is_there {
+                response.add_answer(record(OWNER, txt(&[b"there"])));
+            }
+            Some(())
+        })
+        .await;
+        let trace = Trace::new(RequestId::from_bytes([0; 16]), "a test");
+        let resolver = server.resolver().dnssec(Dnssec::Require);
+        let texts = resolver.texts("_acme-challenge.a.test", &trace).await;
+        let as_expected = match (is_authentic, is_there) {
+            (true, true) => texts.is_ok(),
+            (true, false) => matches!(texts, Err(ResolveError::NoRecords)),
+            (false, _) => matches!(texts, Err(ResolveError::NotAuthenticated)),
+        };
+        assert!(as_expected, "{is_authentic} {is_there}: {texts:?}");
+        assert_eq!(server.texts().await.0.is_ok(), is_there, "unless it is required");
+    }
+}
+
+#[tokio::test]
+async fn caa_records_are_those_of_the_name_and_keep_their_bytes() {
+    let server = NameServer::new(|response, _, _| {
+        let mut caa = rdata::CAA::new_issue(true, None, Vec::new());
+        caa.value = b"us.test; x=\xff".to_vec();
+        response.add_answer(record("a.test.", RData::CAA(caa)));
+        Some(())
+    })
+    .await;
+    let trace = Trace::new(RequestId::from_bytes([0; 16]), "a test");
+    let records = server.resolver().caa(&DnsName::parse("a.test").unwrap(), &trace).await.unwrap();
+    let value = b"us.test; x=\xff".to_vec();
+    assert_eq!(records, [CaaRecord { critical: true, tag: "issue".into(), value }]);
+    assert_eq!(server.questions(), ["a.test. CAA"], "parents are for others to ask for");
 }
 
 #[tokio::test]
