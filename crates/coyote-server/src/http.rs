@@ -42,7 +42,11 @@ pub fn routes(acme: Arc<Acme>) -> impl FnOnce(&mut ServiceConfig) {
         let base = acme.urls().path().to_owned();
         let acme = Data::from(acme);
         config
-            .service(read(&base, DIRECTORY, &acme).route(web::get().to(directory)))
+            .service(
+                read(&base, DIRECTORY, &acme)
+                    .route(web::get().to(directory))
+                    .route(web::post().to(authenticated_directory)),
+            )
             .service(read(&base, ROOTS, &acme).route(web::get().to(roots)))
             .service(
                 Scope::new(&format!("{base}/acme"))
@@ -50,7 +54,8 @@ pub fn routes(acme: Arc<Acme>) -> impl FnOnce(&mut ServiceConfig) {
                     .service(
                         below(NEW_NONCE, "")
                             .route(web::head().to(head_new_nonce))
-                            .route(web::get().to(get_new_nonce)),
+                            .route(web::get().to(get_new_nonce))
+                            .route(web::post().to(authenticated_new_nonce)),
                     )
                     .service(below(NEW_ACCOUNT, "").route(web::post().to(new_account)))
                     .service(below(NEW_ORDER, "").route(web::post().to(new_order)))
@@ -87,6 +92,18 @@ async fn head_new_nonce(acme: Data<Acme>) -> HttpResponse {
 /// `GET newNonce`. RFC 8555 section 7.2.
 async fn get_new_nonce(acme: Data<Acme>) -> HttpResponse {
     respond::write(acme.new_nonce(false).await)
+}
+
+/// `POST`-as-GET to the directory. RFC 8555 section 6.3.
+async fn authenticated_directory(signed: Signed) -> HttpResponse {
+    let target = signed.at(DIRECTORY);
+    signed.run(target, |acme, request, ()| async move { acme.authenticated_directory(&request).await }).await
+}
+
+/// `POST`-as-GET to newNonce. RFC 8555 section 6.3.
+async fn authenticated_new_nonce(signed: Signed) -> HttpResponse {
+    let target = signed.at(NEW_NONCE);
+    signed.run(target, |acme, request, ()| async move { acme.authenticated_new_nonce(&request).await }).await
 }
 
 /// `POST newAccount`. RFC 8555 section 7.3.

@@ -1,7 +1,7 @@
 //! newOrder, and access to what is another's. RFC 8555 sections 7.1.3, 7.1.4, 7.4 and 7.5.
 
 use coyote_jose::base64url;
-use integration_tests::{Answer, Csr};
+use integration_tests::Csr;
 use serde_json::{Value, json};
 
 use crate::{
@@ -160,21 +160,16 @@ pub(crate) const CASES: &[Case] = &[
         })]
     }),
     Case("Z11", |room| {
-        let mut lost = String::new();
-        let name = room.name();
-        let _ = room.validate(&name, |token, _| {
-            lost = token.to_owned();
-            Answer::text(404, "")
-        });
-        let orders = room.owner.read(&room.owner.url).text("orders");
-        let order = room.owner.read(&room.owner.read(&orders).list("orders")[0]);
-        assert_eq!(order.names(), [name]);
-        let authorization = room.owner.authorizations(&order).remove(0);
-        let challenge = room.owner.provision(&authorization, &room.world.responder);
+        let (_, authorization, challenge) = room.challenge();
+        let token = challenge.text("token");
+        let _ = room.owner.post(&challenge.url, &json!({})).expect(200);
+        assert_eq!(room.owner.settled(&authorization.url).status(), "invalid");
+        let asked = room.world.responder.requests_for(&token);
+        let _ = room.owner.provision(&authorization, &room.world.responder);
         let probe = send(room, "", room.owner.signed(&challenge.url, &json!({})));
         vec![probe.then(move |_| {
             assert_eq!(room.owner.settled(&authorization.url).status(), "invalid");
-            assert_eq!(room.world.responder.requests_for(&lost), 1);
+            assert_eq!(room.world.responder.requests_for(&token), asked);
         })]
     }),
     Case("Z14", |room| {

@@ -1,7 +1,9 @@
 //! Accounts. RFC 8555 sections 7.1.2 and 7.3.
 
 use coyote_jose::VerifyingKey;
-use coyote_protocol::{self as wire, AccountStatus, NewAccount, Problem, ProblemType, Timestamp};
+use coyote_protocol::{
+    self as wire, AccountStatus, NewAccount, OrderStatus, Problem, ProblemType, Timestamp,
+};
 use coyote_storage::{Account, AccountChange, AccountId, Creation, OrderId, StorageError};
 use tracing::instrument;
 
@@ -13,7 +15,7 @@ use crate::{
 };
 
 /// Orders on one page of an account's list.
-const ORDERS_PER_PAGE: u32 = 100;
+const ORDERS_PER_PAGE: u32 = 50;
 
 impl Acme {
     /// `newAccount`: opens an account, or finds the one that the key has. RFC 8555 sections 7.3 and 7.3.1.
@@ -59,17 +61,11 @@ impl Acme {
         if let Some(contact) = &update.contact {
             self.check_contacts(contact)?;
         }
-        let deactivate = match update.status {
-            None | Some(AccountStatus::Valid) => false,
-            Some(AccountStatus::Deactivated) => true,
-            Some(AccountStatus::Revoked) => {
-                return Err(Error::malformed("an account's holder can deactivate it, not revoke it"));
-            }
-        };
         let change = AccountChange {
             contact: update.contact,
             agree_to_terms_of_service: update.terms_of_service_agreed == Some(true),
-            deactivate,
+            // Every other status is ignored. RFC 8555 section 7.3.2.
+            deactivate: update.status == Some(AccountStatus::Deactivated),
         };
         let is_new = |contact: &Vec<String>| *contact != request.account.contact;
         let change = AccountChange { contact: change.contact.filter(is_new), ..change };
@@ -80,7 +76,8 @@ impl Acme {
         Reply::json(200, &self.wire_account(&account))
     }
 
-    /// `POST`-as-GET to an account's orders: a page of their URLs, newest first. RFC 8555 section 7.1.2.1.
+    /// `POST`-as-GET to an account's orders: a page of the URLs of those that are not invalid, newest first. RFC 8555
+    /// section 7.1.2.1.
     ///
     /// # Errors
     ///
@@ -90,7 +87,7 @@ impl Acme {
         let request = self.own_account(request, id).await?;
         request.require_post_as_get()?;
         let page = self.storage.orders(id, after.as_ref(), ORDERS_PER_PAGE).await?;
-        let list = wire::OrdersList { orders: page.orders.iter().map(|id| self.urls.order(id)).collect() };
+        let list = wire::OrdersList { orders: self.not_invalid(&page.orders, &request).await? };
         let reply = Reply::json(200, &list)?;
         Ok(match page.orders.last() {
             Some(last) if page.more => {
@@ -98,6 +95,21 @@ impl Acme {
             }
             _ => reply,
         })
+    }
+
+    /// The URLs of these orders, without those that are invalid. Nothing stores a status: each order has to be read.
+    async fn not_invalid(&self, orders: &[OrderId], request: &Authenticated) -> Result<Vec<String>> {
+        let mut urls = Vec::with_capacity(orders.len());
+        for id in orders {
+            match self.storage.order(&request.account.id, id).await {
+                Ok(order) if order.status(request.now()) == OrderStatus::Invalid => {}
+                Ok(_) => urls.push(self.urls.order(id)),
+                // It was swept in between.
+                Err(StorageError::NotFound) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(urls)
     }
 
     async fn own_account(&self, request: &Request, id: &AccountId) -> Result<Authenticated> {

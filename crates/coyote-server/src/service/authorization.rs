@@ -1,6 +1,6 @@
 //! Authorizations. RFC 8555 sections 7.1.4 and 7.5.
 
-use coyote_protocol::{self as wire, AuthorizationStatus, ChallengeStatus, Timestamp};
+use coyote_protocol::{self as wire, AuthorizationStatus, ChallengeStatus, Problem, ProblemType, Timestamp};
 use coyote_storage::{Authorization, AuthorizationId, Challenge, Work};
 use tracing::instrument;
 
@@ -28,7 +28,8 @@ impl Acme {
             return Err(Error::malformed("a wildcard cannot be authorized ahead of an order"));
         }
         let grant = self.grant_of(account).await?;
-        let identifier = self.accept_identifier(account, grant.as_ref(), &wanted.identifier).await?;
+        let identifier = self.accept_identifier(account, grant.as_ref(), &wanted.identifier).await;
+        let identifier = identifier.map_err(unwilling)?;
         self.rate_limiter.may_fail(&account.id, &identifier, now).await??;
         let authorization = self.prepare_authorization(account, &identifier, now)?;
         let most = self.limits.pending_authorizations;
@@ -85,6 +86,14 @@ impl Acme {
             .map(|challenge| Work::validation(authorization, challenge.id).job());
         let wait = job.map(|job| self.retry_after(job));
         Ok(Reply::json(200, &object)?.with_retry_after(wait))
+    }
+}
+
+/// To be unwilling to issue for an identifier is 403. RFC 8555 section 7.4.1.
+fn unwilling(problem: Problem) -> Problem {
+    match problem.kind {
+        ProblemType::RejectedIdentifier | ProblemType::UnsupportedIdentifier => problem.with_status(403),
+        _ => problem,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use coyote_protocol::{Nonce, Problem, ProblemType, Timestamp};
 
+use super::request::Request;
 use crate::{
     acme::Acme,
     error::{Error, Result},
@@ -15,6 +16,16 @@ impl Acme {
             Ok(nonce) => self.index(Reply::empty(if head { 200 } else { 204 }), Some(nonce)),
             Err(error) => self.index(self.explain(&error.into()), None),
         }
+    }
+
+    /// `POST`-as-GET to newNonce: as GET, and the nonce comes as with every answer. RFC 8555 section 6.3.
+    ///
+    /// # Errors
+    ///
+    /// What [`authenticate`](Self::authenticate) answers; `malformed` for a payload.
+    pub async fn authenticated_new_nonce(&self, request: &Request) -> Result<Reply> {
+        self.authenticate(request).await?.require_post_as_get()?;
+        Ok(Reply::empty(204))
     }
 
     /// Takes the nonce of a request, which from then on is no good any more.

@@ -131,15 +131,25 @@ fn accept_reason(code: Option<u8>) -> Result<RevocationReason, Problem> {
     use RevocationReason::{
         AffiliationChanged, CessationOfOperation, KeyCompromise, PrivilegeWithdrawn, Superseded, Unspecified,
     };
+    const ALLOWED: [RevocationReason; 6] = [
+        Unspecified,
+        KeyCompromise,
+        AffiliationChanged,
+        Superseded,
+        CessationOfOperation,
+        PrivilegeWithdrawn,
+    ];
+    let refused = |what: String| {
+        let allowed = ALLOWED.map(|reason| format!("{} ({reason})", reason.code())).join(", ");
+        let detail = format!("{what}; a certificate's holder can give {allowed}");
+        Problem::new(ProblemType::BadRevocationReason, detail)
+    };
     let reason = code.map_or(Ok(Unspecified), RevocationReason::try_from);
-    let reason = reason.map_err(|error: UnknownReason| Problem::from(error))?;
-    match reason {
-        Unspecified | KeyCompromise | AffiliationChanged | Superseded | CessationOfOperation
-        | PrivilegeWithdrawn => Ok(reason),
-        other => {
-            let detail = format!("{other} is not a reason that a certificate's holder can give");
-            Err(Problem::new(ProblemType::BadRevocationReason, detail))
-        }
+    let reason = reason.map_err(|unknown: UnknownReason| refused(unknown.to_string()))?;
+    if ALLOWED.contains(&reason) {
+        Ok(reason)
+    } else {
+        Err(refused(format!("{reason} is a reason for the CA alone")))
     }
 }
 

@@ -202,7 +202,7 @@ async fn an_account_gets_the_names_that_its_external_account_was_granted() {
     let refused: Vec<_> = refused.iter().map(|problem| problem["identifier"]["value"].clone()).collect();
     assert_eq!(refused, ["evilcorp.example", "example"]);
     let elsewhere = json!({"identifier": {"type": "dns", "value": "corp.test"}});
-    let _ = account.post(NEW_AUTHZ, &elsewhere).await.refused(400, "rejectedIdentifier");
+    let _ = account.post(NEW_AUTHZ, &elsewhere).await.refused(403, "rejectedIdentifier");
     let _ = world.account().await.order(&["corp.test"]).await;
 }
 

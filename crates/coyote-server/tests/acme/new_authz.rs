@@ -68,7 +68,7 @@ async fn what_no_order_would_get_is_not_authorized_either() {
     let account = world.account().await;
     let _ = authorize(&account, "a_b.example").await.refused(400, "malformed");
     let other = json!({"identifier": {"type": "email", "value": "a@a.example"}});
-    let _ = account.post(NEW_AUTHZ, &other).await.refused(400, "unsupportedIdentifier");
+    let _ = account.post(NEW_AUTHZ, &other).await.refused(403, "unsupportedIdentifier");
     let _ = account.post(NEW_AUTHZ, &json!({})).await.refused(400, "malformed");
 }
 
