@@ -18,6 +18,8 @@ pub const DIRECTORY: &str = "/directory";
 pub struct Client {
     /// Its transport.
     pub http: Http,
+    /// The URL of the directory.
+    pub directory_url: String,
     /// The directory object.
     pub directory: Value,
     nonces: Mutex<Vec<String>>,
@@ -44,15 +46,26 @@ pub struct Object {
 }
 
 impl Client {
-    /// A client of the server that answers at this transport.
+    /// A client of the acmed that answers at this transport.
     ///
     /// # Panics
     ///
     /// If there is no directory.
     #[must_use]
     pub fn new(http: Http) -> Arc<Self> {
-        let directory = http.get(DIRECTORY).expect(200).json();
-        Arc::new(Self { http, directory, nonces: Mutex::default() })
+        let directory = http.base().to_owned() + DIRECTORY;
+        Self::at(http, &directory)
+    }
+
+    /// A client of the server whose directory has this URL.
+    ///
+    /// # Panics
+    ///
+    /// If there is no directory.
+    #[must_use]
+    pub fn at(http: Http, directory_url: &str) -> Arc<Self> {
+        let directory = http.get(&http.target(directory_url)).expect(200).json();
+        Arc::new(Self { http, directory_url: directory_url.into(), directory, nonces: Mutex::default() })
     }
 
     /// A URL of the directory.

@@ -48,7 +48,17 @@ impl Dns {
     /// If there is none.
     #[must_use]
     pub fn start() -> Self {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// A server at this address.
+    ///
+    /// # Panics
+    ///
+    /// If it is taken.
+    #[must_use]
+    pub fn start_at(address: SocketAddr) -> Self {
+        let socket = UdpSocket::bind(address).unwrap_or_else(|error| panic!("{address}: {error}"));
         let address = socket.local_addr().expect("an address");
         let zone = Arc::new(Mutex::new(Zone::default()));
         let serving = zone.clone();

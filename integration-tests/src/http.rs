@@ -83,6 +83,12 @@ impl Http {
         &self.base
     }
 
+    /// Whether it is HTTPS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// The request target that reaches this URL.
     ///
     /// # Panics
@@ -138,11 +144,15 @@ impl Http {
     /// If there is none.
     #[must_use]
     pub fn socket(&self) -> TcpStream {
-        dial(&self.authority).expect("a connection")
+        self.dial().expect("a connection")
+    }
+
+    fn dial(&self) -> io::Result<TcpStream> {
+        dial(&self.authority, if self.is_tls() { 443 } else { 80 })
     }
 
     fn connect(&self) -> io::Result<Box<dyn Stream>> {
-        let stream = dial(&self.authority)?;
+        let stream = self.dial()?;
         match &self.tls {
             None => Ok(Box::new(stream)),
             Some(tls) => {
@@ -155,8 +165,13 @@ impl Http {
     }
 }
 
-fn dial(authority: &str) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(authority)?;
+fn dial(authority: &str, default_port: u16) -> io::Result<TcpStream> {
+    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let stream = if has_port {
+        TcpStream::connect(authority)?
+    } else {
+        TcpStream::connect((authority, default_port))?
+    };
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     stream.set_nodelay(true)?;
@@ -291,14 +306,25 @@ impl Response {
         self.header("Location").unwrap_or_else(|| panic!("no Location in {self}")).to_owned()
     }
 
-    /// The targets of the links with this relation.
+    /// The targets of the links with this relation. RFC 8288 section 3; several may share a field.
     #[must_use]
     pub fn links(&self, relation: &str) -> Vec<String> {
         let values =
             self.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("Link")).map(|(_, value)| value);
-        let parts = values.filter_map(|value| value.strip_prefix('<')?.split_once('>'));
-        let wanted = format!("rel=\"{relation}\"");
-        parts.filter(|(_, rest)| rest.contains(&wanted)).map(|(target, _)| target.to_owned()).collect()
+        let parts = values.flat_map(|value| value.split('<').skip(1)).filter_map(|part| part.split_once('>'));
+        let wanted = format!("rel={relation}");
+        let has = |parameters: &str| {
+            let parameters = parameters.replace([' ', '"'], "");
+            parameters.split([';', ',']).any(|parameter| parameter == wanted)
+        };
+        parts.filter(|(_, rest)| has(rest)).map(|(target, _)| target.to_owned()).collect()
+    }
+
+    /// The media type of the body, without its parameters, in small letters.
+    #[must_use]
+    pub fn media_type(&self) -> String {
+        let value = self.header("Content-Type").unwrap_or_default();
+        value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
     }
 
     /// The body as JSON; null if it is none.

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     io::Read,
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
     time::Duration,
@@ -84,7 +84,17 @@ impl TlsResponder {
     /// If there is none.
     #[must_use]
     pub fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// A server at this address.
+    ///
+    /// # Panics
+    ///
+    /// If it is taken.
+    #[must_use]
+    pub fn start_at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).unwrap_or_else(|error| panic!("{address}: {error}"));
         let port = listener.local_addr().expect("an address").port();
         let answers = Arc::<Mutex<HashMap<String, TlsAnswer>>>::default();
         let accepting = answers.clone();
