@@ -119,8 +119,8 @@ limits! {
     authorization_reuse: Duration = 7 * HOUR;
     /// Orders of an account that have not come to an end.
     open_orders: u32 = 1_000;
-    /// Authorizations of an account that no order asked for, and that are pending.
-    pending_authorizations: u32 = 1_000;
+    /// Authorizations of an account that are in no order and have not expired, whatever became of them.
+    authorizations_without_order: u32 = 1_000;
     /// How long a nonce is good for.
     nonce_lifetime: Duration = HOUR;
     /// How many of the latest nonces can be told apart as used or unused; older ones are refused.

@@ -35,7 +35,6 @@ pub(crate) struct AuthorizationRow {
     revoked: Option<Millis>,
     validated: Option<Millis>,
     owed: bool,
-    pending: bool,
     orphaned: bool,
     version: i64,
 }
@@ -50,7 +49,6 @@ struct Changes {
     revoked: Option<Millis>,
     validated: Option<Millis>,
     owed: bool,
-    pending: bool,
     version: i64,
 }
 
@@ -82,7 +80,6 @@ impl From<&Authorization> for AuthorizationRow {
             revoked: authorization.revoked.map(Millis),
             validated: authorization.challenges.iter().find_map(Challenge::validated).map(Millis),
             owed: is_owed(authorization),
-            pending: authorization.status(BEGINNING) == AuthorizationStatus::Pending,
             orphaned: false,
             version: 0,
         }
@@ -121,7 +118,6 @@ impl Loaded {
             revoked: row.revoked,
             validated: row.validated,
             owed: row.owed,
-            pending: row.pending,
             version: self.version.wrapping_add(1),
         };
         let as_loaded = authorizations::id.eq(row.id).and(authorizations::version.eq(self.version));
@@ -169,7 +165,7 @@ pub(crate) async fn adopt(connection: &AsyncPgConnection, id: &AuthorizationId) 
     update(connection, authorizations::table, authorizations::orphaned.eq(false), same).await
 }
 
-/// How many authorizations of the account are pending and in no order.
+/// How many authorizations of the account are in no order and have not expired.
 async fn count_alone(
     mut connection: &AsyncPgConnection,
     account: &AccountId,
@@ -178,8 +174,7 @@ async fn count_alone(
     let alone = authorizations::table
         .filter(authorizations::account_id.eq(Bits(*account)))
         .filter(authorizations::expires.gt(Millis(now)))
-        .filter(authorizations::orphaned)
-        .filter(authorizations::pending);
+        .filter(authorizations::orphaned);
     Ok(alone.count().get_result(&mut connection).await?)
 }
 
@@ -239,16 +234,16 @@ impl AuthorizationStore for PgStorage {
     async fn create_authorization(
         &self,
         authorization: Authorization,
-        most_pending: u32,
+        most_alone: u32,
         cause: &Cause,
     ) -> Result<()> {
         let account = &authorization.account;
         self.transaction("creating an authorization", async |session| {
             let connection = session.connection();
             let valid = account::lock_valid(connection, account);
-            let (_, pending) =
+            let (_, alone) =
                 session.begin_with(both(valid, count_alone(connection, account, cause.now))).await?;
-            if pending >= i64::from(most_pending) {
+            if alone >= i64::from(most_alone) {
                 return Err(Conflict::TooManyOpen.into());
             }
             session.commit_with(writes![insert(connection, &authorization, true)]).await

@@ -63,7 +63,6 @@ table! {
         revoked -> Nullable<BigInt>,
         validated -> Nullable<BigInt>,
         owed -> Bool,
-        pending -> Bool,
         orphaned -> Bool,
         version -> BigInt,
     }

@@ -36,7 +36,7 @@ const MUCH: &str = "
             '', '01', n, CASE WHEN n % 100 > 1 THEN id('certificate', n) END, CASE WHEN n % 100 = 1 THEN '{}' END
         FROM generate_series(1, 30000) n;
     INSERT INTO authorizations SELECT id('authorization', n), id('account', n % 2000), 'dns:' || n % 9000 || '.test',
-            n, n, '[]', NULL, NULL, n, n % 100 = 0, n % 100 = 0, n % 100 = 1, 0 FROM generate_series(1, 30000) n;
+            n, n, '[]', NULL, NULL, n, n % 100 = 0, n % 100 = 1, 0 FROM generate_series(1, 30000) n;
     INSERT INTO order_authorizations SELECT id('order', n), 0, id('authorization', n) FROM generate_series(1, 30000) n;
     INSERT INTO serials SELECT to_hex(n), id('order', n), n FROM generate_series(1, 30000) n;
     INSERT INTO certificates SELECT id('certificate', n), id('account', n % 2000), id('order', n), to_hex(n), n, n, '',

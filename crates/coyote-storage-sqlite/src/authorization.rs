@@ -30,7 +30,6 @@ pub(crate) struct AuthorizationRow {
     revoked: Option<Millis>,
     validated: Option<Millis>,
     owed: bool,
-    pending: bool,
     orphaned: bool,
     version: i64,
 }
@@ -45,7 +44,6 @@ struct Changes {
     revoked: Option<Millis>,
     validated: Option<Millis>,
     owed: bool,
-    pending: bool,
     version: i64,
 }
 
@@ -77,7 +75,6 @@ impl From<&Authorization> for AuthorizationRow {
             revoked: authorization.revoked.map(Millis),
             validated: authorization.challenges.iter().find_map(Challenge::validated).map(Millis),
             owed: is_owed(authorization),
-            pending: authorization.status(BEGINNING) == AuthorizationStatus::Pending,
             orphaned: false,
             version: 0,
         }
@@ -123,7 +120,6 @@ impl Loaded {
             revoked: row.revoked,
             validated: row.validated,
             owed: row.owed,
-            pending: row.pending,
             version: self.version.wrapping_add(1),
         };
         let as_loaded = authorizations::id.eq(row.id).and(authorizations::version.eq(self.version));
@@ -152,13 +148,12 @@ pub(crate) fn insert(
     Ok(())
 }
 
-/// How many authorizations of the account are pending and in no order.
-fn pending_alone(connection: &mut SqliteConnection, account: &AccountId, now: Timestamp) -> QueryResult<i64> {
+/// How many authorizations of the account are in no order and have not expired.
+fn count_alone(connection: &mut SqliteConnection, account: &AccountId, now: Timestamp) -> QueryResult<i64> {
     authorizations::table
         .filter(authorizations::account_id.eq(Bits(*account)))
         .filter(authorizations::expires.gt(Millis(now)))
         .filter(authorizations::orphaned)
-        .filter(authorizations::pending)
         .count()
         .get_result(connection)
 }
@@ -211,13 +206,13 @@ impl AuthorizationStore for SqliteStorage {
     async fn create_authorization(
         &self,
         authorization: Authorization,
-        most_pending: u32,
+        most_alone: u32,
         cause: &Cause,
     ) -> Result<()> {
         let now = cause.now;
         self.write("creating an authorization", move |connection| {
             account::require_valid(connection, &authorization.account)?;
-            if pending_alone(connection, &authorization.account, now)? >= i64::from(most_pending) {
+            if count_alone(connection, &authorization.account, now)? >= i64::from(most_alone) {
                 return Err(Conflict::TooManyOpen.into());
             }
             insert(connection, &authorization, true)

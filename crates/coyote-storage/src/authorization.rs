@@ -87,6 +87,11 @@ impl Authorization {
         AuthorizationStatus::Pending
     }
 
+    /// Whether its time is over: to be earned, or to hold.
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        now >= self.expires
+    }
+
     /// The challenge of that id.
     pub fn challenge(&self, id: &ChallengeId) -> Option<&Challenge> {
         self.challenges.iter().find(|challenge| challenge.id == *id)
@@ -199,11 +204,12 @@ pub trait AuthorizationStore: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Conflict::AccountNotValid`], also for an account that does not exist; [`Conflict::TooManyOpen`] if the account
-    /// has `most_pending` authorizations of no order that are undecided and have not expired; [`Conflict::IdInUse`].
+    /// has `most_alone` authorizations of no order that have not [expired](Authorization::has_expired), whatever became of
+    /// them: else who gives up what they asked for could ask without end; [`Conflict::IdInUse`].
     async fn create_authorization(
         &self,
         authorization: Authorization,
-        most_pending: u32,
+        most_alone: u32,
         cause: &Cause,
     ) -> Result<()>;
 

@@ -74,8 +74,8 @@ pub enum Conflict {
     /// The external account key is unknown, revoked, has expired, or has opened all the accounts that it may.
     #[error("the external account key cannot be used")]
     ExternalAccountKeyNotUsable,
-    /// The account has as many open orders, or pending authorizations, as it may have.
-    #[error("the account has too many open orders or pending authorizations")]
+    /// The account has as many open orders, or authorizations of no order, as it may have.
+    #[error("the account has too many open orders or authorizations that no order has")]
     TooManyOpen,
     /// Another order replaces the certificate already. RFC 9773 5.
     #[error("the certificate is being replaced by another order, or was")]

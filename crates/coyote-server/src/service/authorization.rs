@@ -32,7 +32,7 @@ impl Acme {
         let identifier = identifier.map_err(unwilling)?;
         self.rate_limiter.may_fail(&account.id, &identifier, now).await??;
         let authorization = self.prepare_authorization(account, &identifier, now)?;
-        let most = self.limits.pending_authorizations;
+        let most = self.limits.authorizations_without_order;
         self.storage.create_authorization(authorization.clone(), most, &request.cause).await?;
         let reply = self.authorization_reply(&authorization, now)?;
         Ok(Reply { status: 201, ..reply }.with_location(self.urls.authorization(&authorization.id)))

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::{
     account::{Account, Answer, NEW_AUTHZ},
@@ -79,8 +80,8 @@ async fn without_reuse_it_is_not_offered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_so_many_are_pending() {
-    let world = World::limited(|limits| limits.pending_authorizations = 2);
+async fn there_are_only_so_many_until_they_expire_whatever_becomes_of_them() {
+    let world = World::limited(|limits| limits.authorizations_without_order = 2);
     let account = world.account().await;
     let one = authorize(&account, "a.example").await.created();
     let _ = authorize(&account, "b.example").await.created();
@@ -89,5 +90,7 @@ async fn only_so_many_are_pending() {
     assert!(answer.retry_after().is_some());
 
     let _ = account.post(&one.url, &json!({"status": "deactivated"})).await.expect(200);
+    let _ = authorize(&account, "c.example").await.refused(429, "rateLimited");
+    sleep(Duration::from_secs(24 * 3600)).await;
     let _ = authorize(&account, "c.example").await.created();
 }

@@ -74,7 +74,6 @@ CREATE TABLE authorizations (
     revoked     BIGINT,                      -- when the server took it back
     validated   BIGINT,                      -- when control was proved; copied out of challenges, for the index
     owed        BOOLEAN NOT NULL,            -- true while the end of a validation is awaited; likewise
-    pending     BOOLEAN NOT NULL,            -- true until it is decided, also when it has expired; likewise
     orphaned    BOOLEAN NOT NULL,            -- true while it is in no order: from birth, or once the last is removed
     version     BIGINT  NOT NULL DEFAULT 0   -- counts the updates: each says which one it has read
 );
@@ -84,8 +83,8 @@ CREATE INDEX authorizations_held ON authorizations (account_id, identifier, expi
 -- What a sweep looks for.
 CREATE INDEX authorizations_under_way ON authorizations (expires, id) WHERE owed;
 CREATE INDEX authorizations_orphaned ON authorizations (expires) WHERE orphaned;
--- How many of an account are pending and in no order is counted from this index.
-CREATE INDEX authorizations_alone ON authorizations (account_id, expires) WHERE orphaned AND pending;
+-- How many of an account are in no order is counted from this index.
+CREATE INDEX authorizations_alone ON authorizations (account_id, expires) WHERE orphaned;
 
 -- Which authorizations an order needs. An authorization may serve many orders.
 CREATE TABLE order_authorizations (

@@ -74,7 +74,6 @@ CREATE TABLE authorizations (
     revoked     INTEGER,                     -- when the server took it back
     validated   INTEGER,                     -- when control was proved; copied out of challenges, for the index
     owed        INTEGER NOT NULL,            -- 1 while the end of a validation is awaited; likewise
-    pending     INTEGER NOT NULL,            -- 1 until it is decided, also when it has expired; likewise
     orphaned    INTEGER NOT NULL,            -- 1 while it is in no order: from birth, or once the last is removed
     version     INTEGER NOT NULL DEFAULT 0   -- counts the updates: each says which one it has read
 ) STRICT;
@@ -84,9 +83,9 @@ CREATE INDEX authorizations_held ON authorizations (account_id, identifier, expi
 -- What a sweep looks for.
 CREATE INDEX authorizations_under_way ON authorizations (expires, id) WHERE owed;
 CREATE INDEX authorizations_orphaned ON authorizations (expires) WHERE orphaned;
--- How many of an account are pending and in no order is counted from this index alone, likewise.
-CREATE INDEX authorizations_alone ON authorizations (account_id, expires, orphaned, pending)
-    WHERE orphaned AND pending;
+-- How many of an account are in no order is counted from this index alone, likewise.
+CREATE INDEX authorizations_alone ON authorizations (account_id, expires, orphaned)
+    WHERE orphaned;
 
 -- Which authorizations an order needs. An authorization may serve many orders.
 CREATE TABLE order_authorizations (

@@ -175,10 +175,10 @@ impl AuthorizationStore for FaultyStorage {
     async fn create_authorization(
         &self,
         authorization: Authorization,
-        most_pending: u32,
+        most_alone: u32,
         cause: &Cause,
     ) -> Result<()> {
-        self.call(self.inner.create_authorization(authorization, most_pending, cause)).await
+        self.call(self.inner.create_authorization(authorization, most_alone, cause)).await
     }
 
     async fn reusable_authorizations(

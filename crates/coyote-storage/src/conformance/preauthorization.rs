@@ -88,7 +88,7 @@ pub async fn an_authorization_of_no_order_that_is_valid_is_good_for_an_order(wor
 }
 
 /// And of one that is too many nothing is stored. Other accounts, and orders, have room of their own.
-pub async fn an_account_has_no_more_pending_authorizations_of_no_order_than_it_may(world: World) {
+pub async fn an_account_has_no_more_authorizations_of_no_order_than_it_may(world: World) {
     let (account, other) = (world.account().await, world.account().await);
     world.order(&account, &["a.test", "b.test", "c.test"]).await;
     for _ in 0..2 {
@@ -104,25 +104,26 @@ pub async fn an_account_has_no_more_pending_authorizations_of_no_order_than_it_m
     create(&world, &account, 3, NOW).await.unwrap();
 }
 
-/// A validation under way decides nothing yet.
-pub async fn an_authorization_that_is_decided_or_expired_is_not_pending(world: World) {
+/// Whatever became of it: else who gives up what they asked for could ask without end.
+pub async fn an_authorization_of_no_order_counts_until_it_expires(world: World) {
     let account = world.account().await;
-    world.validate(&preauthorization(&world, &account).await).await;
+    let valid = world.validate(&preauthorization(&world, &account).await).await;
+    world.storage.deactivate_authorization(&account.id, &valid.id, &cause()).await.unwrap();
     let given_up = preauthorization(&world, &account).await;
     world.storage.deactivate_authorization(&account.id, &given_up.id, &cause()).await.unwrap();
     let lease = world.begin_validation(&preauthorization(&world, &account).await).await;
     let failed = ValidationOutcome::Invalid(problem("no answer"));
     world.storage.finish_validation(lease, failed, &cause()).await.unwrap();
-    let under_way = create(&world, &account, 1, NOW).await.unwrap();
-    let lease = world.begin_validation(&under_way).await;
-    world.storage.retry_validation(lease, problem("not yet"), NOW, &cause()).await.unwrap();
+    drop(world.begin_validation(&preauthorization(&world, &account).await).await);
 
-    expect_conflict(create(&world, &account, 1, NOW + PENDING - MILLISECOND).await, Conflict::TooManyOpen);
-    create(&world, &account, 1, NOW + PENDING).await.unwrap();
+    expect_conflict(create(&world, &account, 4, NOW + PENDING - MILLISECOND).await, Conflict::TooManyOpen);
+    expect_conflict(create(&world, &account, 1, NOW + PENDING).await, Conflict::TooManyOpen);
+    create(&world, &account, 2, NOW + PENDING).await.unwrap();
+    create(&world, &account, 2, NOW + AUTHORIZED).await.unwrap();
 }
 
-/// It is of no order then.
-pub async fn a_pending_authorization_whose_order_is_removed_counts_from_then_on(world: World) {
+/// It is of no order then, until it expires.
+pub async fn an_authorization_whose_order_is_removed_counts_from_then_on(world: World) {
     let account = world.account().await;
     let mut order = world.new_order(&account, &["a.test"]);
     order.authorizations[0].expires = NOW + PENDING * 2;
@@ -133,12 +134,14 @@ pub async fn a_pending_authorization_whose_order_is_removed_counts_from_then_on(
     assert_eq!(world.storage.sweep(&over, &cause_at(now)).await.unwrap().orders_removed, 1);
     assert_eq!(world.reload_authorization(&order.authorizations[0]).await, order.authorizations[0]);
 
-    let answer = world.storage.create_authorization(refused, 1, &cause_at(now)).await;
+    let answer = world.storage.create_authorization(refused.clone(), 1, &cause_at(now)).await;
     expect_conflict(answer, Conflict::TooManyOpen);
+    let expired = cause_at(NOW + PENDING * 2);
+    world.storage.create_authorization(refused, 1, &expired).await.unwrap();
 }
 
 /// However many are stored at the same time.
-pub async fn of_many_authorizations_no_more_are_stored_than_the_account_may_have_pending(world: World) {
+pub async fn of_many_authorizations_no_more_are_stored_than_the_account_may_have(world: World) {
     for round in 0..ROUNDS {
         let account = world.account().await;
         let created = race((0..CONTENDERS).map(|_| {
@@ -213,14 +216,9 @@ pub async fn a_lost_job_of_an_authorization_of_no_order_is_restored(world: World
     assert_eq!(valid.status(NOW + LEASE), AuthorizationStatus::Valid);
 }
 
-async fn create(
-    world: &World,
-    account: &Account,
-    most_pending: u32,
-    now: Timestamp,
-) -> Result<Authorization> {
+async fn create(world: &World, account: &Account, most_alone: u32, now: Timestamp) -> Result<Authorization> {
     let new = world.new_authorization(account, &dns("a.test"));
-    world.storage.create_authorization(new.clone(), most_pending, &cause_at(now)).await.map(|()| new)
+    world.storage.create_authorization(new.clone(), most_alone, &cause_at(now)).await.map(|()| new)
 }
 
 async fn preauthorization(world: &World, account: &Account) -> Authorization {

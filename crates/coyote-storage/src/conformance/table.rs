@@ -83,10 +83,10 @@ macro_rules! __promises {
             preauthorization::a_new_authorization_whose_id_is_in_use_is_refused_and_the_first_unharmed
             preauthorization::of_many_new_authorizations_with_one_id_one_is_stored
             preauthorization::an_authorization_of_no_order_that_is_valid_is_good_for_an_order
-            preauthorization::an_account_has_no_more_pending_authorizations_of_no_order_than_it_may
-            preauthorization::an_authorization_that_is_decided_or_expired_is_not_pending
-            preauthorization::a_pending_authorization_whose_order_is_removed_counts_from_then_on
-            preauthorization::of_many_authorizations_no_more_are_stored_than_the_account_may_have_pending
+            preauthorization::an_account_has_no_more_authorizations_of_no_order_than_it_may
+            preauthorization::an_authorization_of_no_order_counts_until_it_expires
+            preauthorization::an_authorization_whose_order_is_removed_counts_from_then_on
+            preauthorization::of_many_authorizations_no_more_are_stored_than_the_account_may_have
             preauthorization::an_authorization_of_no_order_is_removed_once_it_expired_long_ago
             preauthorization::an_authorization_of_no_order_that_an_order_reuses_is_kept_with_it
             preauthorization::a_lost_job_of_an_authorization_of_no_order_is_restored

@@ -18,18 +18,18 @@ impl AuthorizationStore for MemoryStorage {
     async fn create_authorization(
         &self,
         authorization: Authorization,
-        most_pending: u32,
+        most_alone: u32,
         cause: &Cause,
     ) -> Result<()> {
         self.write(|state| {
             state.require_valid_account(&authorization.account)?;
             let ordered = state.ordered();
-            let pending = state.authorizations.values().filter(|held| {
+            let alone = state.authorizations.values().filter(|held| {
                 held.account == authorization.account
-                    && held.status(cause.now) == AuthorizationStatus::Pending
+                    && !held.has_expired(cause.now)
                     && !ordered.contains(&held.id)
             });
-            if pending.count() >= most_pending as usize {
+            if alone.count() >= most_alone as usize {
                 return Err(Conflict::TooManyOpen.into());
             }
             if state.authorizations.contains_key(&authorization.id) {

@@ -81,7 +81,7 @@ pub(super) enum Step {
         name: u64,
         account: u64,
         identifier: usize,
-        most_pending: u32,
+        most_alone: u32,
     },
     Reusable {
         account: u64,
@@ -245,8 +245,8 @@ pub(super) fn steps() -> impl Strategy<Value = Step> {
     let authorizations = prop_oneof![
         1 => (own(), 0..2u64).prop_map(|((order, account), name)| Authorization { order, name, account }),
         3 => (own(), 0..2u64, 0..NAMES.len(), room()).prop_map(
-            |((order, account), name, identifier, most_pending)| {
-                CreateAuthorization { order, name, account, identifier, most_pending }
+            |((order, account), name, identifier, most_alone)| {
+                CreateAuthorization { order, name, account, identifier, most_alone }
             }
         ),
         1 => (id(), names(), 0..40u32).prop_map(|(account, names, days)| Reusable { account, names, days }),

@@ -174,9 +174,9 @@ impl<S: Storage + RateLimitStore> World<S> {
             Step::Authorization { order, name, account } => {
                 drop(same!(self.authorization(&account_id(account), &authorization_id(order, name))));
             }
-            Step::CreateAuthorization { order, name, account, identifier, most_pending } => {
+            Step::CreateAuthorization { order, name, account, identifier, most_alone } => {
                 let new = new_authorization(order, name, account, identifier, now);
-                drop(same!(self.create_authorization(new.clone(), most_pending, cause)));
+                drop(same!(self.create_authorization(new.clone(), most_alone, cause)));
             }
             Step::Reusable { account, names, days } => {
                 let until = now + DAY * days;
