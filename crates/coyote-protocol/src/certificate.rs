@@ -6,6 +6,9 @@ use std::str::FromStr;
 /// The media type of a [`CertificateChain`]. RFC 8555 section 9.1.
 pub const PEM_CERTIFICATE_CHAIN: &str = "application/pem-certificate-chain";
 
+/// The media type of one certificate, as DER. RFC 2585 section 4.1, RFC 8555 section 7.4.2.
+pub const PKIX_CERT: &str = "application/pkix-cert";
+
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 

@@ -20,7 +20,7 @@ mod timestamp;
 
 pub use account::{Account, AccountStatus, AccountUpdate, NewAccount};
 pub use authorization::{Authorization, AuthorizationStatus, AuthorizationUpdate, NewAuthorization};
-pub use certificate::{CertificateChain, InvalidChain, PEM_CERTIFICATE_CHAIN};
+pub use certificate::{CertificateChain, InvalidChain, PEM_CERTIFICATE_CHAIN, PKIX_CERT};
 pub use challenge::{Challenge, ChallengeResponse, ChallengeStatus, ChallengeType, InvalidToken, Token};
 pub use directory::{Directory, DirectoryMeta};
 pub use dns_name::DnsName;

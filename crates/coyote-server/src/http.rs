@@ -73,6 +73,9 @@ pub fn routes(acme: Arc<Acme>) -> impl FnOnce(&mut ServiceConfig) {
                     )
                     .service(below(CERTIFICATE, "/{certificate}").route(web::post().to(certificate)))
                     .service(below(CERTIFICATE, "/{certificate}/{chain}").route(web::post().to(alternate)))
+                    .service(
+                        below(CERTIFICATE, "/{certificate}/{chain}/{place}").route(web::post().to(issuer)),
+                    )
                     .default_service(web::to(not_found)),
             );
     }
@@ -182,10 +185,22 @@ async fn certificate(signed: Signed) -> HttpResponse {
 
 /// `POST`-as-GET to another chain for a certificate. RFC 8555 section 7.4.2.
 async fn alternate(signed: Signed) -> HttpResponse {
-    let ids = signed.id("certificate").and_then(|id| Ok((id, signed.chain()?)));
+    let ids = signed.id("certificate").and_then(|id| Ok((id, signed.number("chain", 1)?)));
     let target = ids.map(|ids| (signed.urls().alternate(&ids.0, ids.1), ids));
     signed
         .run(target, |acme, request, (id, chain)| async move { acme.certificate(&request, &id, chain).await })
+        .await
+}
+
+/// `POST`-as-GET to a certificate in a chain that certifies others. RFC 8555 section 7.4.2.
+async fn issuer(signed: Signed) -> HttpResponse {
+    let place = || Ok((signed.id("certificate")?, signed.number("chain", 0)?, signed.number("place", 1)?));
+    let target =
+        place().map(|(id, chain, place)| (signed.urls().issuer(&id, chain, place), (id, chain, place)));
+    signed
+        .run(target, |acme, request, (id, chain, place)| async move {
+            acme.issuer_certificate(&request, &id, chain, place).await
+        })
         .await
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coyote_protocol::{Nonce, PEM_CERTIFICATE_CHAIN, PROBLEM_JSON, Problem};
+use coyote_protocol::{Nonce, PEM_CERTIFICATE_CHAIN, PKIX_CERT, PROBLEM_JSON, Problem};
 use serde::Serialize;
 
 use crate::{
@@ -38,6 +38,8 @@ pub enum Body {
     Problem(Vec<u8>),
     /// `application/pem-certificate-chain`.
     Chain(String),
+    /// `application/pkix-cert`.
+    Certificate(Vec<u8>),
 }
 
 /// A finished answer: what an adapter writes out.
@@ -75,6 +77,11 @@ impl Reply {
     /// A certificate chain.
     pub fn chain(pem: String) -> Self {
         Self { body: Body::Chain(pem), ..Self::empty(200) }
+    }
+
+    /// One certificate, as DER.
+    pub fn certificate(der: Vec<u8>) -> Self {
+        Self { body: Body::Certificate(der), ..Self::empty(200) }
     }
 
     /// A problem document, with its own status.
@@ -118,6 +125,7 @@ impl Body {
             Self::Json(_) => Some("application/json"),
             Self::Problem(_) => Some(PROBLEM_JSON),
             Self::Chain(_) => Some(PEM_CERTIFICATE_CHAIN),
+            Self::Certificate(_) => Some(PKIX_CERT),
         }
     }
 
@@ -125,7 +133,7 @@ impl Body {
     pub fn into_bytes(self) -> Vec<u8> {
         match self {
             Self::Empty => Vec::new(),
-            Self::Json(bytes) | Self::Problem(bytes) => bytes,
+            Self::Json(bytes) | Self::Problem(bytes) | Self::Certificate(bytes) => bytes,
             Self::Chain(pem) => pem.into_bytes(),
         }
     }

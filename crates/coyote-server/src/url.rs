@@ -127,6 +127,13 @@ impl Urls {
         format!("{}/{chain}", self.certificate(id))
     }
 
+    /// The URL of a certificate in one of the chains for a certificate: of the one at this place, counted from 1 for the
+    /// issuer of the certificate itself. `chain` is 0 for the first. `Link: rel="up"` points there, and it is served like the
+    /// certificate: to its account, by `POST`-as-GET. RFC 8555 section 7.4.2.
+    pub fn issuer(&self, id: &CertificateId, chain: usize, place: usize) -> String {
+        format!("{}/{chain}/{place}", self.certificate(id))
+    }
+
     /// The account whose URL this is, to the letter. RFC 8555 section 6.2.
     pub fn account_of(&self, kid: &str) -> Option<AccountId> {
         kid.strip_prefix(&self.base)?.strip_prefix(path::ACCOUNT)?.strip_prefix('/')?.parse().ok()

@@ -11,7 +11,7 @@ use actix_web::{
     FromRequest, HttpRequest, HttpResponse,
     dev::Payload,
     error::ErrorInternalServerError,
-    http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
+    http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
     web::Data,
 };
 use coyote_storage::OrderId;
@@ -75,11 +75,12 @@ impl Signed {
         id.ok_or_else(super::nothing_there)
     }
 
-    /// Which chain of a certificate, written as the server writes it.
-    pub(super) fn chain(&self) -> Result<usize> {
-        let text = self.http.match_info().get("chain").unwrap_or_default();
-        let chain = text.parse::<usize>().ok().filter(|chain| *chain > 0 && chain.to_string() == text);
-        chain.ok_or_else(super::nothing_there)
+    /// A number in the path, written as the server writes it, and at least `least`.
+    pub(super) fn number(&self, name: &str, least: usize) -> Result<usize> {
+        let text = self.http.match_info().get(name).unwrap_or_default();
+        let number =
+            text.parse::<usize>().ok().filter(|number| *number >= least && number.to_string() == text);
+        number.ok_or_else(super::nothing_there)
     }
 
     /// Where a page of a list begins.
@@ -103,11 +104,14 @@ impl Signed {
     {
         let query = self.http.query_string();
         let client = self.http.peer_addr().map(|peer| peer.ip());
+        let accept: Vec<_> =
+            self.http.headers().get_all(ACCEPT).filter_map(|value| value.to_str().ok()).collect();
+        let accept = (!accept.is_empty()).then(|| accept.join(", "));
         let request = target.and_then(|(mut url, target)| {
             if !query.is_empty() {
                 url = format!("{url}?{query}");
             }
-            Ok((Request { url, body: self.body?, client }, target))
+            Ok((Request { url, body: self.body?, client, accept }, target))
         });
         let acme = self.acme.clone();
         let task = tokio::spawn(async move {

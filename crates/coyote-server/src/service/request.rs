@@ -21,6 +21,8 @@ pub struct Request {
     pub body: Vec<u8>,
     /// The address it came from.
     pub client: Option<IpAddr>,
+    /// Its `Accept` header, if it has one; several are joined by commas.
+    pub accept: Option<String>,
 }
 
 /// A request of a valid account: its nonce was fresh, its URL right, its signature good.

@@ -86,6 +86,13 @@ impl Account {
         self.send(url, String::new()).await
     }
 
+    /// Reads in one of these forms.
+    pub(crate) async fn read_as(&self, url: &str, accept: &str) -> Answer {
+        let client = "192.0.2.1".parse().unwrap();
+        let kid = KeyId::Kid(self.url.clone());
+        send_accepting(&self.acme, client, &self.key, kid, (url, Some(accept)), String::new()).await
+    }
+
     /// Reads something that is there.
     pub(crate) async fn read(&self, url: &str) -> Object {
         Object { url: url.into(), json: self.post_as_get(url).await.expect(200).json }
@@ -248,6 +255,12 @@ impl Answer {
         links.map(|(target, _)| &**target).collect()
     }
 
+    /// The one certificate, as DER.
+    pub(crate) fn certificate(&self) -> X509 {
+        let Body::Certificate(der) = &self.reply().body else { panic!("no certificate: {}", self.json) };
+        X509::from_der(der).unwrap()
+    }
+
     /// The certificates.
     pub(crate) fn chain(&self) -> Vec<X509> {
         let Body::Chain(pem) = &self.reply().body else { panic!("no chain: {}", self.json) };
@@ -281,9 +294,22 @@ async fn send(
     url: &str,
     payload: String,
 ) -> Answer {
+    send_accepting(acme, client, key, key_id, (url, None), payload).await
+}
+
+/// The same, with this `Accept`.
+async fn send_accepting(
+    acme: &Arc<Acme>,
+    client: IpAddr,
+    key: &SigningKey,
+    key_id: KeyId,
+    (url, accept): (&str, Option<&str>),
+    payload: String,
+) -> Answer {
     let nonce = acme.new_nonce(true).await.nonce.unwrap();
     let body = sign(key, key_id, Some(nonce.as_str()), url, payload.as_bytes()).unwrap();
-    let request = Request { url: url.to_owned(), body: body.into_bytes(), client: Some(client) };
+    let accept = accept.map(str::to_owned);
+    let request = Request { url: url.to_owned(), body: body.into_bytes(), client: Some(client), accept };
     Answer::new(acme.respond(route(acme, &request).await, true).await)
 }
 
@@ -293,8 +319,10 @@ async fn route(acme: &Arc<Acme>, request: &Request) -> Result<Reply> {
         ["new-account"] => acme.new_account(request).await,
         ["new-order"] => acme.new_order(request).await,
         ["new-authz"] => acme.new_authorization(request).await,
+        ["key-change"] => acme.key_change(request).await,
         ["revoke-cert"] => acme.revoke_certificate(request).await,
         ["account", id] => acme.account(request, &id.parse().unwrap()).await,
+        ["account", id, "orders"] => acme.orders(request, &id.parse().unwrap(), None).await,
         ["order", id] => acme.order(request, &id.parse().unwrap()).await,
         ["order", id, "finalize"] => acme.finalize(request, &id.parse().unwrap()).await,
         ["authz", id] => acme.authorization(request, &id.parse().unwrap()).await,
@@ -302,6 +330,10 @@ async fn route(acme: &Arc<Acme>, request: &Request) -> Result<Reply> {
         ["certificate", id] => acme.certificate(request, &id.parse().unwrap(), 0).await,
         ["certificate", id, chain] => {
             acme.certificate(request, &id.parse().unwrap(), chain.parse().unwrap()).await
+        }
+        ["certificate", id, chain, place] => {
+            let (chain, place) = (chain.parse().unwrap(), place.parse().unwrap());
+            acme.issuer_certificate(request, &id.parse().unwrap(), chain, place).await
         }
         _ => panic!("{} is not served", request.url),
     }
