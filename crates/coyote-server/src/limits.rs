@@ -170,6 +170,8 @@ limits! {
     keep_issued: Duration = Duration::from_secs(90 * 24 * 3600);
     /// How long audit records are kept.
     keep_audit: Duration = Duration::from_secs(400 * 24 * 3600);
+    /// How long what validations and issuances saw is kept, for whoever asks why.
+    keep_traces: Duration = Duration::from_secs(30 * 24 * 3600);
     /// Parsed account keys that are kept in memory.
     cached_keys: u32 = 10_000;
     /// How long a client is asked to wait before it asks again when to renew.

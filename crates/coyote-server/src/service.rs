@@ -92,7 +92,7 @@ impl Acme {
     /// Why something is written that the server does by itself.
     pub(crate) fn own_cause(&self, now: Timestamp) -> Result<Cause> {
         let request = RequestId::from_bytes(self.entropy.bytes()?);
-        Ok(Cause { now, request, actor: Actor::Server, client: None })
+        Ok(Cause { now, request, actor: Actor::Server, client: None, trace: None })
     }
 }
 

@@ -6,10 +6,10 @@
 //! What others sent is held as [`Excerpt`]: cut to a bounded length, printed without control characters.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use coyote_storage::RequestId;
+use coyote_storage::{Cause, RequestId, TraceRecord, TraceSubject};
 use serde::{Deserialize, Serialize};
 
 mod event;
@@ -80,6 +80,13 @@ impl Trace {
         }
     }
 
+    /// The cause, with the record so far to be stored with what it is the cause of.
+    pub(crate) fn borne_by(&self, cause: Cause, subject: TraceSubject, names: String) -> Cause {
+        let timeline = self.timeline().to_json(TraceRecord::MAX_BYTES);
+        let record = TraceRecord { at: cause.now, request: self.id, subject, names, timeline };
+        Cause { trace: Some(Arc::new(record)), ..cause }
+    }
+
     /// Records how the attempt ended, and logs all of it once: at level info if it succeeded, else at warn.
     pub fn finish<E: fmt::Display>(&self, outcome: &Result<(), E>) {
         let succeeded = outcome.is_ok();
@@ -123,6 +130,24 @@ pub struct Timeline {
     pub events: Vec<TimedEvent>,
     /// How many further events there were no room for.
     pub dropped: usize,
+}
+
+impl Timeline {
+    /// As JSON, no longer than so many bytes: if need be, without events from its middle, which are counted.
+    pub fn to_json(&self, most: usize) -> String {
+        let mut timeline = self.clone();
+        loop {
+            let json = serde_json::to_string(&timeline).unwrap_or_default();
+            let events = timeline.events.len();
+            if json.len() <= most || events == 0 {
+                return json;
+            }
+            // How it began and how it ended tell most.
+            let (from, to) = (events / 4, events - events / 4);
+            timeline.events.drain(from..to);
+            timeline.dropped += to - from;
+        }
+    }
 }
 
 impl fmt::Display for Timeline {
@@ -191,6 +216,23 @@ mod tests {
         assert_eq!(timeline.dropped, 10);
         assert_eq!(timeline.events.last().map(|last| &last.event), Some(&TraceEvent::verdict(&VALID)));
         assert!(timeline.to_string().ends_with("and 10 events more"));
+    }
+
+    #[test]
+    fn a_time_line_that_is_too_long_to_store_keeps_how_it_began_and_how_it_ended() {
+        let trace = trace();
+        for n in 0..100 {
+            trace.record(request(&format!("http://a.test/{n}")));
+        }
+        trace.finish(&VALID);
+
+        let json = trace.timeline().to_json(4_000);
+
+        assert!(json.len() <= 4_000, "{} bytes", json.len());
+        let stored: Timeline = serde_json::from_str(&json).unwrap();
+        assert_eq!(stored.events.len() + stored.dropped, 101, "what is not there is counted");
+        assert_eq!(stored.events[0].event, request("http://a.test/0"));
+        assert_eq!(stored.events.last().map(|last| &last.event), Some(&TraceEvent::verdict(&VALID)));
     }
 
     #[test]

@@ -26,7 +26,6 @@ mod validate;
 mod waiters;
 
 use schedule::Schedule;
-use validate::unavailable;
 use waiters::Waiters;
 
 /// When a client should ask again for something that is being worked on.
@@ -258,15 +257,19 @@ impl Acme {
     /// Settles a job, and if the store does not answer, again, until the lease is over: what was found out or signed is
     /// not to be lost with one answer. If the job was settled before and only the answer was lost, that is
     /// [`LeaseLost`](StorageError::LeaseLost).
-    async fn insist<T, F>(&self, lease: Lease, settle: impl Fn(Lease, Cause) -> F) -> Result<T, StorageError>
+    async fn insist<T, F>(
+        &self,
+        lease: Lease,
+        cause: &Cause,
+        settle: impl Fn(Lease, Cause) -> F,
+    ) -> Result<T, StorageError>
     where
         F: Future<Output = Result<T, StorageError>>,
     {
         let mut wait = self.limits.lease / 64;
         let last = self.clock.now() + self.limits.lease;
         loop {
-            let now = self.clock.now();
-            let cause = self.own_cause(now).map_err(unavailable)?;
+            let cause = Cause { now: self.clock.now(), ..cause.clone() };
             let again = Lease { job: lease.job, work: lease.work.clone(), ..lease };
             match settle(again, cause).await {
                 Err(error @ StorageError::Unavailable { .. }) if self.clock.now() + wait < last => {
@@ -338,6 +341,7 @@ impl Acme {
             remove_expired_before: now - self.limits.keep_expired,
             remove_issued_before: now - self.limits.keep_issued,
             remove_audit_before: now - self.limits.keep_audit,
+            remove_traces_before: now - self.limits.keep_traces,
             batch: self.limits.sweep_batch,
         };
         loop {

@@ -19,6 +19,7 @@ use crate::{
     job,
     schema::authorizations,
     session::{Session, both, each, writes},
+    trace,
     update::update,
 };
 
@@ -298,12 +299,16 @@ impl AuthorizationStore for PgStorage {
             let connection = session.connection();
             let (mut job, mut loaded, challenge) = lock_leased(&session, &lease, cause.now).await?;
             if !loaded.authorization.retry_validation(&challenge, problem.clone(), cause.now) {
-                session.commit_with(writes![job::end(connection, &lease, cause.now)]).await?;
+                let mut written = writes![job::end(connection, &lease, cause.now)];
+                written.extend(trace::of(connection, cause));
+                session.commit_with(written).await?;
                 return Ok(loaded.authorization);
             }
             job.release(due);
             let released = job::save_held(connection, job, &lease, cause.now);
-            session.commit_with(writes![released, loaded.save(connection)]).await?;
+            let mut written = writes![released, loaded.save(connection)];
+            written.extend(trace::of(connection, cause));
+            session.commit_with(written).await?;
             Ok(loaded.authorization)
         })
         .await
@@ -318,12 +323,12 @@ impl AuthorizationStore for PgStorage {
         self.transaction("finishing a validation", async |session| {
             let connection = session.connection();
             let (_, mut loaded, challenge) = lock_leased(&session, &lease, cause.now).await?;
-            let ended = job::end(connection, &lease, cause.now);
-            if !loaded.authorization.finish_validation(&challenge, outcome.clone(), cause.now) {
-                session.commit_with(writes![ended]).await?;
-                return Ok(loaded.authorization);
+            let mut written = writes![job::end(connection, &lease, cause.now)];
+            written.extend(trace::of(connection, cause));
+            if loaded.authorization.finish_validation(&challenge, outcome.clone(), cause.now) {
+                written.push(Box::pin(loaded.save(connection)));
             }
-            session.commit_with(writes![ended, loaded.save(connection)]).await?;
+            session.commit_with(written).await?;
             Ok(loaded.authorization)
         })
         .await

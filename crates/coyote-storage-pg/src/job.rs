@@ -22,7 +22,7 @@ use crate::{
     error::Failure,
     schema::jobs,
     session::{Write, both, each, writes},
-    sweep,
+    sweep, trace,
     update::{delete, update},
 };
 
@@ -318,7 +318,9 @@ impl JobQueue for PgStorage {
             let job = session.begin_with(lock(connection, &lease.job)).await?;
             let mut job = held(job, &lease, cause.now)?;
             job.release(due);
-            session.commit_with(writes![save_held(connection, job, &lease, cause.now)]).await
+            let mut written = writes![save_held(connection, job, &lease, cause.now)];
+            written.extend(trace::of(connection, cause));
+            session.commit_with(written).await
         })
         .await
     }

@@ -18,6 +18,7 @@ mod schema;
 mod session;
 mod storage;
 mod sweep;
+mod trace;
 mod update;
 mod url;
 

@@ -22,6 +22,7 @@ use crate::{
     job,
     schema::{authorizations, order_authorizations, orders},
     session::{Session, Write, both, each, writes},
+    trace,
     update::update,
 };
 
@@ -398,6 +399,7 @@ impl OrderStore for PgStorage {
             let (_, mut order) = lock_leased(&session, &lease, cause.now).await?;
             let event = order.finish_issuance(&outcome);
             let mut written = writes![job::end(connection, &lease, cause.now)];
+            written.extend(trace::of(connection, cause));
             if let Some(event) = event {
                 if let IssuanceOutcome::Issued(new) = &outcome {
                     written.push(Box::pin(certificate::insert(connection, (**new).clone())));

@@ -129,6 +129,18 @@ table! {
 }
 
 table! {
+    traces (seq) {
+        seq -> BigInt,
+        at -> BigInt,
+        request -> Binary,
+        kind -> Text,
+        subject -> Text,
+        names -> Text,
+        timeline -> Text,
+    }
+}
+
+table! {
     used_nonces (id) {
         id -> Binary,
         expires -> BigInt,

@@ -23,6 +23,7 @@ use crate::{
     rate_limit,
     schema::{authorizations, certificates, jobs, order_authorizations, orders},
     session::{Session, both},
+    trace,
 };
 
 /// How many rows under way are looked at together.
@@ -41,7 +42,10 @@ pub(crate) async fn run(storage: &PgStorage, sweep: &Sweep, now: Timestamp) -> R
         restore_jobs(connection, &lost, sweep, now, &mut report).await?;
         remove_orders(connection, sweep, &mut report).await?;
         remove_authorizations(connection, sweep, &mut report).await?;
-        report.audit_removed = audit::remove(connection, sweep.remove_audit_before, limit).await? as u64;
+        let audit = audit::remove(connection, sweep.remove_audit_before, limit);
+        let traces = trace::remove(connection, sweep.remove_traces_before, limit);
+        let (audit, traces) = both(audit, traces).await?;
+        (report.audit_removed, report.traces_removed) = (audit as u64, traces as u64);
         let transient =
             both(nonce::forget(connection, now, limit), rate_limit::forget(connection, now, limit)).await?;
         report.transient_removed = (transient.0 + transient.1) as u64;

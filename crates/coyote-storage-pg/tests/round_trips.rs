@@ -179,6 +179,7 @@ async fn a_look_up_takes_one_round_trip_and_a_change_two() {
         remove_expired_before: NOW - DAY,
         remove_issued_before: NOW - DAY,
         remove_audit_before: NOW - DAY,
+        remove_traces_before: NOW - DAY,
         batch: 100,
     };
 

@@ -93,7 +93,13 @@ fn account(number: u32) -> Account {
 }
 
 fn cause() -> Cause {
-    Cause { now: NOW, request: RequestId::from_bytes([7; 16]), actor: Actor::Anonymous, client: None }
+    Cause {
+        now: NOW,
+        request: RequestId::from_bytes([7; 16]),
+        actor: Actor::Anonymous,
+        client: None,
+        trace: None,
+    }
 }
 
 /// 16 bytes that are in no order.

@@ -14,6 +14,7 @@ use crate::{
     error::{Failure, guarded, taken},
     job,
     schema::authorizations,
+    trace,
     update::update,
 };
 
@@ -270,9 +271,10 @@ impl AuthorizationStore for SqliteStorage {
         due: Timestamp,
         cause: &Cause,
     ) -> Result<Authorization> {
-        let now = cause.now;
+        let (cause, now) = (cause.clone(), cause.now);
         self.write("putting off a validation", move |connection| {
             let mut job = job::held(connection, &lease, now)?;
+            trace::record(connection, &cause)?;
             let (mut loaded, challenge) = of_validation(connection, &job)?;
             if !loaded.authorization.retry_validation(&challenge, problem, now) {
                 job::end(connection, &lease, now)?;
@@ -291,9 +293,10 @@ impl AuthorizationStore for SqliteStorage {
         outcome: ValidationOutcome,
         cause: &Cause,
     ) -> Result<Authorization> {
-        let now = cause.now;
+        let (cause, now) = (cause.clone(), cause.now);
         self.write("finishing a validation", move |connection| {
             let job = job::end(connection, &lease, now)?;
+            trace::record(connection, &cause)?;
             let (mut loaded, challenge) = of_validation(connection, &job)?;
             if !loaded.authorization.finish_validation(&challenge, outcome, now) {
                 return Ok(loaded.authorization);

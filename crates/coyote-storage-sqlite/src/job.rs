@@ -15,7 +15,7 @@ use crate::{
     column::{Bits, Count, Doubtful, Json, Millis},
     error::{Failure, guarded},
     schema::jobs,
-    sweep,
+    sweep, trace,
     update::update,
 };
 
@@ -253,11 +253,12 @@ impl JobQueue for SqliteStorage {
     }
 
     async fn release_job(&self, lease: Lease, due: Timestamp, cause: &Cause) -> Result<()> {
-        let now = cause.now;
+        let cause = cause.clone();
         self.write("releasing a job", move |connection| {
-            let mut job = held(connection, &lease, now)?;
+            let mut job = held(connection, &lease, cause.now)?;
             job.release(due);
-            save_held(connection, job, &lease, now)
+            trace::record(connection, &cause)?;
+            save_held(connection, job, &lease, cause.now)
         })
         .await
     }

@@ -16,6 +16,7 @@ mod readers;
 mod schema;
 mod storage;
 mod sweep;
+mod trace;
 mod update;
 mod writer;
 

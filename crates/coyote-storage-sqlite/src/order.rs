@@ -17,6 +17,7 @@ use crate::{
     error::{Failure, guarded, taken},
     job,
     schema::{authorizations, order_authorizations, orders},
+    trace,
     update::update,
 };
 
@@ -253,6 +254,7 @@ impl OrderStore for SqliteStorage {
         let cause = cause.clone();
         self.write("finishing an issuance", move |connection| {
             let job = job::end(connection, &lease, cause.now)?;
+            trace::record(connection, &cause)?;
             let Work::Issue { account, order } = job.work else { return Err(StorageError::LeaseLost.into()) };
             let mut order = load(connection, &account, &order)?;
             let Some(event) = order.finish_issuance(&outcome) else { return Ok(order) };

@@ -17,6 +17,7 @@ use crate::{
     order::{self, OrderRow},
     rate_limit,
     schema::{authorizations, certificates, jobs, orders},
+    trace,
 };
 
 /// How many rows under way are looked at together.
@@ -34,6 +35,7 @@ pub(crate) async fn run(storage: &SqliteStorage, sweep: Sweep, now: Timestamp) -
         remove_authorizations(connection, &sweep, &mut report)?;
         let limit = i64::from(sweep.batch);
         report.audit_removed = audit::remove(connection, sweep.remove_audit_before, limit)? as u64;
+        report.traces_removed = trace::remove(connection, sweep.remove_traces_before, limit)? as u64;
         let transient = nonce::forget(connection, now, limit)? + rate_limit::forget(connection, now, limit)?;
         report.transient_removed = transient as u64;
         Ok(report)

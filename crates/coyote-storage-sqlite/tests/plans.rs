@@ -23,7 +23,7 @@ use coyote_storage::{
     AccountChange, AccountStore, AuditFilter, AuditLog, AuthorizationStore, BeginIssuance, BeginRevocation,
     BeginValidation, CertificateStore, Claim, DirectoryId, ExternalAccount, ExternalAccountStore,
     IssuanceOutcome, JobQueue, Lease, NonceStore, OrderStore, Quota, RateLimitStore, RevocationOutcome,
-    Sweep, Telling, ValidationOutcome,
+    Sweep, Telling, TraceKey, TraceLog, ValidationOutcome,
 };
 use coyote_storage_sqlite::{SqliteOptions, SqliteStorage};
 use diesel::{
@@ -91,9 +91,9 @@ async fn an_issuance_takes_few_statements_and_nothing_reads_a_whole_table() {
     let expected = [
         ("create_order", 5),      // account, its open orders; authorization, order, which needs it
         ("begin_validation", 4),  // authorization, account; job, authorization
-        ("finish_validation", 3), // job; authorization twice
+        ("finish_validation", 4), // job; trace; authorization twice
         ("begin_issuance", 6),    // order, its authorizations, account; serial, order, job
-        ("finish_issuance", 6),   // job; order, its authorizations; certificate, order, audit
+        ("finish_issuance", 7),   // job; trace; order, its authorizations; certificate, order, audit
     ];
     assert_eq!(counts, BTreeMap::from(expected));
     let mut connection = SqliteConnection::establish(file(&directory).to_str().unwrap()).unwrap();
@@ -252,16 +252,26 @@ async fn everything_else(storage: &SqliteStorage) {
     for subject in [None, Some(owner.id.to_string())] {
         storage.audit(&AuditFilter { subject, limit: 10 }).await.unwrap();
     }
+    for key in [
+        TraceKey::Request(cause.request),
+        TraceKey::Authorization(under_way.authorizations[0].id),
+        TraceKey::Order(under_way.id),
+        TraceKey::Name("a.test".to_owned()),
+    ] {
+        storage.traces(&key, 10).await.unwrap();
+    }
     let later = NOW + 365 * DAY;
     let sweep = Sweep {
         remove_expired_before: later,
         remove_issued_before: later,
         remove_audit_before: later,
+        remove_traces_before: later,
         batch: 100,
     };
     let report = storage.sweep(&sweep, &common::cause(later)).await.unwrap();
     assert!(report.orders_removed > 0 && report.authorizations_removed > 0, "{report:?}");
     assert!(report.certificates_removed > 0 && report.audit_removed > 0, "{report:?}");
+    assert!(report.traces_removed > 0, "{report:?}");
     assert_eq!(report.transient_removed, 2, "a nonce and a quota");
 }
 

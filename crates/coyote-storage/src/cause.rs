@@ -1,11 +1,12 @@
 //! Why something is written: the time of it, and who is behind it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use coyote_protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, RequestId};
+use crate::{AccountId, RequestId, TraceRecord};
 
 /// What every write is given: where storage gets its time from, and what an audit record says of the change.
 #[derive(Clone, Debug)]
@@ -18,6 +19,9 @@ pub struct Cause {
     pub actor: Actor,
     /// The address that the request came from, if it came from one.
     pub client: Option<IpAddr>,
+    /// What the attempt saw that this is the end of. It is stored with the change by the operations that settle an attempt or
+    /// give back its job: `retry_validation`, `finish_validation`, `release_job`, `finish_issuance`. Others pass it over.
+    pub trace: Option<Arc<TraceRecord>>,
 }
 
 /// On whose behalf something is written.

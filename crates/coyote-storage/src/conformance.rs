@@ -55,6 +55,7 @@ pub mod revocations;
 pub mod seeded;
 pub mod sweep;
 mod table;
+pub mod traces;
 pub mod validation;
 
 pub use self::faulty::{Fault, FaultyStorage};

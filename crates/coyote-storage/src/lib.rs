@@ -35,6 +35,7 @@ mod rate_limit;
 mod samples;
 mod serial;
 mod sweep;
+mod trace;
 
 pub use account::{Account, AccountChange, AccountStore, Creation, ExternalAccount};
 pub use audit::{AuditEvent, AuditFilter, AuditLog, AuditRecord};
@@ -62,12 +63,20 @@ pub use order::{
 pub use rate_limit::{Quota, RateLimitStore, Taken};
 pub use serial::Serial;
 pub use sweep::{Sweep, SweepReport};
+pub use trace::{TraceKey, TraceLog, TraceRecord, TraceSubject};
 
 /// Everything an ACME server remembers, except nonces and rate limits.
 ///
 /// Implemented for whatever implements its parts; there is nothing to write.
 pub trait Storage:
-    AccountStore + ExternalAccountStore + OrderStore + AuthorizationStore + CertificateStore + JobQueue + AuditLog
+    AccountStore
+    + ExternalAccountStore
+    + OrderStore
+    + AuthorizationStore
+    + CertificateStore
+    + JobQueue
+    + AuditLog
+    + TraceLog
 {
 }
 
@@ -79,6 +88,7 @@ impl<T> Storage for T where
         + CertificateStore
         + JobQueue
         + AuditLog
+        + TraceLog
         + ?Sized
 {
 }

@@ -9,7 +9,7 @@ use coyote_protocol::Timestamp;
 use crate::{
     Account, AccountId, AuditEvent, AuditRecord, Authorization, AuthorizationId, Cause, Certificate,
     CertificateId, Conflict, DirectoryId, ExternalAccountKey, Job, JobId, Lease, Order, OrderId, Result,
-    SealedNonces, Serial, StorageError,
+    SealedNonces, Serial, StorageError, TraceRecord,
 };
 
 mod account;
@@ -23,6 +23,7 @@ mod nonce;
 mod order;
 mod rate_limit;
 mod sweep;
+mod trace;
 
 #[cfg(any(test, feature = "conformance"))]
 pub use fault::PlantedFault;
@@ -50,6 +51,7 @@ struct State {
     serials: BTreeMap<Serial, OrderId>,
     jobs: BTreeMap<JobId, Job>,
     audit: Vec<AuditRecord>,
+    traces: Vec<TraceRecord>,
     #[cfg(any(test, feature = "conformance"))]
     fault: Option<PlantedFault>,
 }
@@ -149,6 +151,10 @@ impl State {
 
     fn record(&mut self, event: AuditEvent, cause: &Cause) {
         self.audit.push(AuditRecord::new(event, cause));
+    }
+
+    fn keep_trace(&mut self, cause: &Cause) {
+        self.traces.extend(cause.trace.as_deref().cloned());
     }
 }
 

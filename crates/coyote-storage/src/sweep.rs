@@ -20,6 +20,8 @@ pub struct Sweep {
     pub remove_issued_before: Timestamp,
     /// Audit records older than this are removed.
     pub remove_audit_before: Timestamp,
+    /// Traces of attempts that began before this are removed.
+    pub remove_traces_before: Timestamp,
     /// How many rows of each kind one sweep touches at most.
     pub batch: u32,
 }
@@ -53,6 +55,8 @@ pub struct SweepReport {
     pub certificates_removed: u64,
     /// Audit records removed.
     pub audit_removed: u64,
+    /// Traces removed.
+    pub traces_removed: u64,
     /// Used nonces and idle rate limits forgotten.
     pub transient_removed: u64,
 }
@@ -66,6 +70,7 @@ impl SweepReport {
             authorizations_removed,
             certificates_removed,
             audit_removed,
+            traces_removed,
             transient_removed,
         } = *self;
         let counts = [
@@ -74,6 +79,7 @@ impl SweepReport {
             authorizations_removed,
             certificates_removed,
             audit_removed,
+            traces_removed,
             transient_removed,
         ];
         counts.into_iter().any(|count| count >= u64::from(sweep.batch.max(1)))
@@ -99,6 +105,7 @@ mod tests {
             remove_expired_before: expired,
             remove_issued_before: issued,
             remove_audit_before: LATER,
+            remove_traces_before: LATER,
             batch: 1,
         }
     }

@@ -161,6 +161,7 @@ fn cause(operator: &str) -> Result<Cause, Failure> {
         request: RequestId::from_bytes(request),
         actor: Actor::Operator(operator.to_owned()),
         client: None,
+        trace: None,
     })
 }
 

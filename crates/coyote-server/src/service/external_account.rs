@@ -164,6 +164,7 @@ impl Acme {
             request,
             actor: Actor::Operator(operator.to_owned()),
             client: None,
+            trace: None,
         })
     }
 }

@@ -96,7 +96,7 @@ impl Acme {
         let now = self.clock.now();
         self.consume_nonce(jws.header().nonce.as_deref(), now).await?;
         let request_id = RequestId::from_bytes(self.entropy.bytes()?);
-        Ok(Cause { now, request: request_id, actor, client: request.client })
+        Ok(Cause { now, request: request_id, actor, client: request.client, trace: None })
     }
 }
 

@@ -30,7 +30,7 @@ impl Acme {
     /// # Errors
     ///
     /// The inner one is final. The outer one may be over in a moment; if it is not, that is what the client is told.
-    pub(super) async fn recheck_caa(&self, order: &Order) -> Result<Result<(), Problem>> {
+    pub(super) async fn recheck_caa(&self, order: &Order, trace: &Trace) -> Result<Result<(), Problem>> {
         if self.caa.is_none() {
             return Ok(Ok(()));
         }
@@ -42,11 +42,7 @@ impl Acme {
             by_challenge.then_some(CaaSubject { identifier, account_url, method })
         });
         let subjects: Vec<_> = subjects.collect();
-        let cause = self.own_cause(self.clock.now())?;
-        let trace = Trace::new(cause.request, format!("CAA of order {}", order.id));
-        let outcome = self.ask_caa(&subjects, &trace).await;
-        trace.finish(&outcome);
-        match outcome {
+        match self.ask_caa(&subjects, trace).await {
             Ok(()) => Ok(Ok(())),
             Err(ValidationFailure::Definitive(problem)) => Ok(Err(problem)),
             Err(ValidationFailure::Transient(problem)) => Err(problem.into()),

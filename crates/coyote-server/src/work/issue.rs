@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use coyote_protocol::{CertificateChain, Problem, ProblemType, Timestamp};
+use coyote_protocol::{CertificateChain, Identifier, Problem, ProblemType, Timestamp};
 use coyote_storage::{
-    Account, AccountId, Cause, Certificate, CertificateId, IssuanceOutcome, Lease, NotAuthorized, Order,
-    OrderId, Serial, StorageError, Work, WorkKind,
+    Account, AccountId, Authorization, Cause, Certificate, CertificateId, IssuanceOutcome, Lease,
+    NotAuthorized, Order, OrderId, Serial, StorageError, TraceSubject, Work, WorkKind,
 };
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tracing::instrument;
@@ -16,6 +16,7 @@ use crate::{
     error::{Error, Result},
     issue::{IssuanceFailure, IssuanceRequest, IssuedCertificate},
     service::chain,
+    trace::{Trace, TraceEvent},
 };
 
 impl Acme {
@@ -41,9 +42,10 @@ impl Acme {
     async fn issue(&self, lease: Lease, order: Order) -> Option<Order> {
         let job = lease.job;
         self.workshop.schedule.forget(job);
-        let settled = match self.while_leased(&lease, self.certificate_for(&lease, order)).await {
-            Ok(outcome) => self.settle_issuance(lease, outcome).await,
-            Err(failure) => self.retry_issuance(lease, &failure).await,
+        let settled = match self.while_leased(&lease, self.attempt_issuance(&lease, order)).await {
+            Ok((Ok(outcome), cause)) => self.settle_issuance(lease, outcome, cause).await,
+            Ok((Err(failure), cause)) => self.retry_issuance(lease, &failure, cause).await,
+            Err(error) => Err(unavailable(error)),
         };
         self.workshop.waiters.wake(job);
         settled.unwrap_or_else(|error| {
@@ -54,19 +56,45 @@ impl Acme {
 
     /// Asks the issuer once, and refuses the certificate if it cannot be had now.
     pub(crate) async fn issue_now_or_never(&self, lease: Lease, order: Order) -> Option<Order> {
-        let outcome = self.while_leased(&lease, self.certificate_for(&lease, order)).await;
-        let outcome = outcome.unwrap_or_else(|failure| {
-            tracing::error!(error = %chain(&failure), "an issuance failed");
-            IssuanceOutcome::Refused(given_up())
-        });
-        self.settle_issuance(lease, outcome).await.unwrap_or_else(|error| {
+        let settled = match self.while_leased(&lease, self.attempt_issuance(&lease, order)).await {
+            Ok((outcome, cause)) => {
+                let outcome = outcome.unwrap_or_else(|failure| {
+                    tracing::error!(error = %chain(&failure), "an issuance failed");
+                    IssuanceOutcome::Refused(given_up())
+                });
+                self.settle_issuance(lease, outcome, cause).await
+            }
+            Err(error) => Err(unavailable(error)),
+        };
+        settled.unwrap_or_else(|error| {
             self.not_settled(&error);
             None
         })
     }
 
+    /// What becomes of the order, or an error if that cannot be said yet; and the cause to write it for, which bears what was
+    /// seen.
+    async fn attempt_issuance(
+        &self,
+        lease: &Lease,
+        order: Order,
+    ) -> Result<(Result<IssuanceOutcome>, Cause)> {
+        let cause = self.own_cause(self.clock.now())?;
+        let names: Vec<_> = order.identifiers.iter().map(Identifier::to_string).collect();
+        let (subject, names) = (TraceSubject::Order(order.id), names.join(" "));
+        let trace = Trace::new(cause.request, format!("issuance {names}"));
+        let outcome = self.certificate_for(lease, order, &trace).await;
+        match &outcome {
+            // The log says so elsewhere.
+            Ok(IssuanceOutcome::Issued(_)) => trace.record(TraceEvent::verdict::<Problem>(&Ok(()))),
+            Ok(IssuanceOutcome::Refused(problem)) => trace.finish(&Err(problem)),
+            Err(error) => trace.finish(&Err(chain(error))),
+        }
+        Ok((outcome, trace.borne_by(cause, subject, names)))
+    }
+
     /// What becomes of the order; an error if that cannot be said yet.
-    async fn certificate_for(&self, lease: &Lease, order: Order) -> Result<IssuanceOutcome> {
+    async fn certificate_for(&self, lease: &Lease, order: Order, trace: &Trace) -> Result<IssuanceOutcome> {
         // Whoever began the last one did not live to say how it went.
         if lease.attempts > self.limits.issuance_attempts {
             return Ok(IssuanceOutcome::Refused(given_up()));
@@ -80,10 +108,18 @@ impl Acme {
             Ok(profile) => profile,
             Err(problem) => return Ok(IssuanceOutcome::Refused(problem)),
         };
+        for authorization in &order.authorizations {
+            trace.record(TraceEvent::note(proof(authorization)));
+        }
         // As close to the signature as can be: what was permitted at the validation may have been taken back.
-        if let Err(problem) = self.recheck_caa(&order).await? {
+        if let Err(problem) = self.recheck_caa(&order, trace).await? {
             return Ok(IssuanceOutcome::Refused(problem));
         }
+        let serial = order.issuance.as_ref().map(|issuance| issuance.serial.to_string()).unwrap_or_default();
+        trace.record(TraceEvent::note(format!(
+            "the issuer is asked: profile {}, serial {serial}",
+            profile.name
+        )));
         let request = IssuanceRequest { order: &ready, profile, now };
         let id = CertificateId::from_bytes(self.entropy.bytes()?); // before there is something to lose
         match timeout(self.limits.issuance_time, self.issuer.issue(&request)).await {
@@ -122,7 +158,11 @@ impl Acme {
             ProblemType::Unauthorized,
             "the account was closed before the certificate was issued",
         );
-        if let Err(error) = self.settle_issuance(lease, IssuanceOutcome::Refused(problem)).await {
+        let settled = match self.own_cause(self.clock.now()) {
+            Ok(cause) => self.settle_issuance(lease, IssuanceOutcome::Refused(problem), cause).await,
+            Err(error) => Err(unavailable(error)),
+        };
+        if let Err(error) = settled {
             self.not_settled(&error);
         }
     }
@@ -131,6 +171,7 @@ impl Acme {
         &self,
         lease: Lease,
         outcome: IssuanceOutcome,
+        cause: Cause,
     ) -> Result<Option<Order>, StorageError> {
         let (account, order) = match lease.work {
             Work::Issue { account, order } => (account, order),
@@ -140,7 +181,7 @@ impl Acme {
             let outcome = outcome.clone();
             async move { self.storage.finish_issuance(lease, outcome, &cause).await }
         };
-        let order = match self.insist(lease, finish).await {
+        let order = match self.insist(lease, &cause, finish).await {
             Err(StorageError::LeaseLost) => {
                 let order = self.storage.order(&account, &order).await?;
                 if order.owed().is_some() {
@@ -161,22 +202,37 @@ impl Acme {
         Ok(Some(order))
     }
 
-    async fn retry_issuance(&self, lease: Lease, failure: &Error) -> Result<Option<Order>, StorageError> {
+    async fn retry_issuance(
+        &self,
+        lease: Lease,
+        failure: &Error,
+        cause: Cause,
+    ) -> Result<Option<Order>, StorageError> {
         tracing::error!(attempt = lease.attempts, error = %chain(failure), "an issuance failed");
         if lease.attempts >= self.limits.issuance_attempts {
             let problem = match failure {
                 Error::Problem(problem) => (**problem).clone(),
                 _ => given_up(),
             };
-            return self.settle_issuance(lease, IssuanceOutcome::Refused(problem)).await;
+            return self.settle_issuance(lease, IssuanceOutcome::Refused(problem), cause).await;
         }
         let now = self.clock.now();
         let due = now + self.limits.backoff(self.limits.issuance_backoff, lease.attempts);
-        let cause = self.own_cause(now).map_err(unavailable)?;
         let job = lease.job;
-        self.storage.release_job(lease, due, &cause).await?;
+        self.storage.release_job(lease, due, &Cause { now, ..cause }).await?;
         self.note_due(job, due);
         Ok(None)
+    }
+}
+
+/// How control of a name was proved, for the operator.
+fn proof(authorization: &Authorization) -> String {
+    let Authorization { identifier, id, challenges, .. } = authorization;
+    let proved =
+        challenges.iter().find_map(|challenge| Some((challenge.kind.as_str(), challenge.validated()?)));
+    match proved {
+        Some((method, at)) => format!("{identifier} was proved by {method} at {at}, authorization {id}"),
+        None => format!("{identifier} was not proved, authorization {id}"),
     }
 }
 

@@ -67,7 +67,8 @@ impl Acme {
     async fn settle_revocation(&self, lease: Lease, outcome: RevocationOutcome) -> Result<(), StorageError> {
         let finish =
             |lease, cause: Cause| async move { self.storage.finish_revocation(lease, outcome, &cause).await };
-        self.insist(lease, finish).await.map(drop)
+        let cause = self.own_cause(self.clock.now()).map_err(unavailable)?;
+        self.insist(lease, &cause, finish).await.map(drop)
     }
 
     async fn retry_revocation(&self, lease: Lease) -> Result<(), StorageError> {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use coyote_protocol::{ChallengeType, Identifier, KeyAuthorization, Problem, ProblemType};
 use coyote_storage::{
-    Account, AccountId, Authorization, AuthorizationId, Cause, Challenge, Lease, StorageError,
+    Account, AccountId, Authorization, AuthorizationId, Cause, Challenge, Lease, StorageError, TraceSubject,
     ValidationOutcome, Work, WorkKind,
 };
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
@@ -51,7 +51,7 @@ impl Acme {
         let job = lease.job;
         self.workshop.schedule.forget(job);
         let settled = match self.while_leased(&lease, self.attempt(&lease, &authorization, &account)).await {
-            Ok(outcome) => self.settle_validation(lease, outcome).await,
+            Ok(attempted) => self.settle_validation(lease, attempted).await,
             Err(error) => {
                 // The lease runs out, and somebody tries again.
                 tracing::error!(error = %chain(&error), "a validation could not be begun");
@@ -84,20 +84,23 @@ impl Acme {
         lease: &Lease,
         authorization: &Authorization,
         account: &Account,
-    ) -> Result<Result<(), ValidationFailure>> {
-        // Whoever began the last one did not live to say how it went.
-        if lease.attempts > self.limits.validation_attempts {
-            let detail = format!("whether {} is controlled could not be found out", authorization.identifier);
-            return Ok(Err(ValidationFailure::definitive(ProblemType::ServerInternal, detail)));
-        }
-        let now = self.clock.now();
-        let cause = self.own_cause(now)?;
+    ) -> Result<Attempted> {
+        let cause = self.own_cause(self.clock.now())?;
         let challenge = subject(lease, authorization)
             .ok_or_else(|| Error::internal("finding a challenge", "it is not part of its authorization"))?;
-        let trace = Trace::new(cause.request, format!("{} {}", challenge.kind, authorization.identifier));
-        let result = self.look(challenge, &authorization.identifier, account, &trace).await;
+        let name = &authorization.identifier;
+        let trace = Trace::new(cause.request, format!("{} {name}", challenge.kind));
+        // Whoever began the last one did not live to say how it went.
+        let result = if lease.attempts > self.limits.validation_attempts {
+            let detail = format!("whether {name} is controlled could not be found out");
+            Err(ValidationFailure::definitive(ProblemType::ServerInternal, detail))
+        } else {
+            self.look(challenge, name, account, &trace).await
+        };
         trace.finish(&result);
-        Ok(result)
+        let about = TraceSubject::Authorization(authorization.id);
+        let cause = trace.borne_by(cause, about, name.to_string());
+        Ok(Attempted { result: result.map_err(|failure| traceable(failure, &cause)), cause })
     }
 
     async fn look(
@@ -131,24 +134,26 @@ impl Acme {
         &self,
         lease: Lease,
         outcome: ValidationOutcome,
+        cause: &Cause,
     ) -> Result<Authorization, StorageError> {
         let finish = |lease, cause: Cause| {
             let outcome = outcome.clone();
             async move { self.storage.finish_validation(lease, outcome, &cause).await }
         };
-        self.insist(lease, finish).await
+        self.insist(lease, cause, finish).await
     }
 
     async fn settle_validation(
         &self,
         lease: Lease,
-        result: Result<(), ValidationFailure>,
+        attempted: Attempted,
     ) -> Result<Authorization, StorageError> {
         let now = self.clock.now();
+        let Attempted { result, cause } = attempted;
         match result {
             Ok(()) => {
                 let expires = (now + self.limits.authorization_lifetime).truncate_to_seconds();
-                self.finish_validation(lease, ValidationOutcome::Valid { expires }).await
+                self.finish_validation(lease, ValidationOutcome::Valid { expires }, &cause).await
             }
             Err(ValidationFailure::Transient(problem))
                 if lease.attempts < self.limits.validation_attempts =>
@@ -159,13 +164,13 @@ impl Acme {
                     let problem = problem.clone();
                     async move { self.storage.retry_validation(lease, problem, due, &cause).await }
                 };
-                let settled = self.insist(lease, retry).await;
+                let settled = self.insist(lease, &cause, retry).await;
                 self.note_due(job, due);
                 settled
             }
             Err(failure) => {
                 let outcome = ValidationOutcome::Invalid(failure.problem().clone());
-                let authorization = self.finish_validation(lease, outcome).await?;
+                let authorization = self.finish_validation(lease, outcome, &cause).await?;
                 // What is no fault of the client's does not count against it.
                 if failure.problem().kind != ProblemType::ServerInternal {
                     let counted = self.rate_limiter.failed_validation(
@@ -180,6 +185,26 @@ impl Acme {
                 Ok(authorization)
             }
         }
+    }
+}
+
+/// What an attempt came to.
+struct Attempted {
+    /// Whether control was proved.
+    result: Result<(), ValidationFailure>,
+    /// Why that is going to be written; it bears what was seen.
+    cause: Cause,
+}
+
+/// The failure as the client is told it: with what its operator needs in order to find out more.
+fn traceable(failure: ValidationFailure, cause: &Cause) -> ValidationFailure {
+    let told = |problem: Problem| {
+        let detail = format!("{} (trace {})", problem.detail, cause.request);
+        Problem { detail, ..problem }
+    };
+    match failure {
+        ValidationFailure::Definitive(problem) => ValidationFailure::Definitive(told(problem)),
+        ValidationFailure::Transient(problem) => ValidationFailure::Transient(told(problem)),
     }
 }
 

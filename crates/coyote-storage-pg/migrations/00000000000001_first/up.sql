@@ -160,6 +160,21 @@ CREATE TABLE audit (
 CREATE INDEX audit_by_subject ON audit (subject, seq);
 CREATE INDEX audit_by_time ON audit (at, seq);
 
+-- What attempts saw, step by step, written with what came of them.
+CREATE TABLE traces (
+    seq      BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- the order in which they were written
+    at       BIGINT NOT NULL,             -- when the attempt began
+    request  BYTEA  NOT NULL,             -- the run of the job, which clients are told
+    kind     TEXT   COLLATE "C" NOT NULL, -- 'authorization' or 'order': what the attempt was about
+    subject  TEXT   COLLATE "C" NOT NULL, -- its id, as URLs show it
+    names    TEXT   COLLATE "C" NOT NULL, -- the names that it was about, separated by spaces
+    timeline TEXT   NOT NULL              -- JSON: the steps
+);
+CREATE INDEX traces_by_request ON traces (request, seq);
+CREATE INDEX traces_by_subject ON traces (subject, seq);
+CREATE INDEX traces_by_names ON traces USING hash (names); -- an order has so many that no other index would take them
+CREATE INDEX traces_by_time ON traces (at, seq);
+
 -- Nonces that were accepted. What was issued is not here: a nonce proves that itself.
 CREATE TABLE used_nonces (
     id      BYTEA  NOT NULL PRIMARY KEY, -- what tells it from all others, 12 bytes

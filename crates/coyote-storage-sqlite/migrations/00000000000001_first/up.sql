@@ -159,6 +159,21 @@ CREATE TABLE audit (
 CREATE INDEX audit_by_subject ON audit (subject); -- and by seq, which every index ends with
 CREATE INDEX audit_by_time ON audit (at);
 
+-- What attempts saw, step by step, written with what came of them.
+CREATE TABLE traces (
+    seq      INTEGER NOT NULL PRIMARY KEY, -- the order in which they were written
+    at       INTEGER NOT NULL,             -- when the attempt began
+    request  BLOB    NOT NULL,             -- the run of the job, which clients are told
+    kind     TEXT    NOT NULL,             -- 'authorization' or 'order': what the attempt was about
+    subject  TEXT    NOT NULL,             -- its id, as URLs show it
+    names    TEXT    NOT NULL,             -- the names that it was about, separated by spaces
+    timeline TEXT    NOT NULL              -- JSON: the steps
+) STRICT;
+CREATE INDEX traces_by_request ON traces (request); -- and by seq, which every index ends with
+CREATE INDEX traces_by_subject ON traces (subject);
+CREATE INDEX traces_by_names ON traces (names);
+CREATE INDEX traces_by_time ON traces (at);
+
 -- Nonces that were accepted. What was issued is not here: a nonce proves that itself.
 CREATE TABLE used_nonces (
     id      BLOB    NOT NULL PRIMARY KEY, -- what tells it from all others, 12 bytes

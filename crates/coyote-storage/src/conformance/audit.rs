@@ -146,7 +146,8 @@ pub async fn a_record_says_who_did_it_in_which_request_and_from_where(world: Wor
     ];
     for (actor, address) in actors.into_iter().zip(addresses) {
         let client = address.map(|address| address.parse::<IpAddr>().unwrap());
-        let cause = Cause { now: NOW + MINUTE, request: RequestId::from_bytes(world.bits()), actor, client };
+        let request = RequestId::from_bytes(world.bits());
+        let cause = Cause { now: NOW + MINUTE, request, actor, client, trace: None };
         world.storage.update_account(&account.id, AccountChange::default(), &cause).await.unwrap();
         let latest = world.audit_of(account.id).await.remove(0);
         assert_eq!(latest, AuditRecord::new(AuditEvent::AccountChanged { account: account.id }, &cause));

@@ -362,7 +362,7 @@ pub(super) fn cause() -> Cause {
 }
 
 pub(super) fn cause_at(now: Timestamp) -> Cause {
-    Cause { now, request: RequestId::from_bytes([9; 16]), actor: Actor::Server, client: None }
+    Cause { now, request: RequestId::from_bytes([9; 16]), actor: Actor::Server, client: None, trace: None }
 }
 
 pub(super) fn problem(detail: &str) -> Problem {
@@ -376,6 +376,7 @@ pub(super) fn sweep() -> Sweep {
         remove_expired_before: never,
         remove_issued_before: never,
         remove_audit_before: never,
+        remove_traces_before: never,
         batch: 100,
     }
 }

@@ -1,5 +1,6 @@
 //! Makers of what goes into a storage. What is made of the same number is the same.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use coyote_jose::{Jwk, base64url};
@@ -8,7 +9,8 @@ use coyote_protocol::{ChallengeType, Identifier, Timestamp, Token};
 use crate::{
     Account, AccountId, Actor, Authorization, AuthorizationId, BeginIssuance, BeginValidation, Cause,
     Certificate, CertificateId, Challenge, ChallengeId, DirectoryId, ExternalAccountKey, IssuanceOutcome,
-    Lease, LeaseTerms, LeaseToken, NewOrder, Order, OrderId, RequestId, Serial, Storage, ValidationOutcome,
+    Lease, LeaseTerms, LeaseToken, NewOrder, Order, OrderId, RequestId, Serial, Storage, TraceRecord,
+    TraceSubject, ValidationOutcome,
 };
 
 /// When everything happens, unless a test says otherwise.
@@ -29,10 +31,18 @@ pub fn bits<const N: usize>(seed: u64) -> [u8; N] {
     })
 }
 
-/// A request of somebody without an account.
+/// A request of somebody without an account, and what it saw.
 pub fn cause(now: Timestamp) -> Cause {
+    let request = RequestId::from_bytes(bits(1));
+    let trace = TraceRecord {
+        at: now,
+        request,
+        subject: TraceSubject::Order(OrderId::from_bytes(bits(2))),
+        names: "a.test b.test".to_owned(),
+        timeline: now.as_millis().to_string(),
+    };
     let client = Some("192.0.2.7".parse().unwrap());
-    Cause { now, request: RequestId::from_bytes(bits(1)), actor: Actor::Anonymous, client }
+    Cause { now, request, actor: Actor::Anonymous, client, trace: Some(Arc::new(trace)) }
 }
 
 /// A public key.

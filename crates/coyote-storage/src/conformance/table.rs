@@ -181,6 +181,13 @@ macro_rules! __promises {
             sweep::an_expired_certificate_is_removed_with_its_order
             sweep::a_sweep_touches_no_more_rows_of_a_kind_than_it_may
             sweep::audit_records_that_are_old_enough_are_removed
+            traces::the_trace_of_each_attempt_at_a_validation_is_kept
+            traces::the_trace_of_each_attempt_at_an_issuance_is_kept
+            traces::the_traces_of_an_order_are_also_those_of_its_authorizations
+            traces::a_trace_is_found_by_each_of_its_keys_and_by_no_other
+            traces::no_more_traces_are_given_than_are_wanted
+            traces::who_lost_the_lease_leaves_no_trace
+            traces::traces_that_are_old_enough_are_removed
             audit::what_happens_to_an_account_is_recorded
             audit::how_an_issuance_ended_is_recorded_and_no_step_on_the_way
             audit::a_revocation_is_recorded

@@ -91,6 +91,7 @@ impl AuthorizationStore for MemoryStorage {
             } else {
                 state.jobs.remove(&job.id);
             }
+            state.keep_trace(cause);
             Ok(state.save_authorization(authorization))
         })
     }
@@ -105,6 +106,7 @@ impl AuthorizationStore for MemoryStorage {
             let (job, mut authorization, challenge) = validation(state, &lease, cause)?;
             authorization.finish_validation(&challenge, outcome, cause.now);
             state.jobs.remove(&job.id);
+            state.keep_trace(cause);
             Ok(state.save_authorization(authorization))
         })
     }

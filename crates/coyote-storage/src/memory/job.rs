@@ -32,6 +32,7 @@ impl JobQueue for MemoryStorage {
             let mut job = state.leased_job(&lease, cause)?;
             job.release(due);
             state.jobs.insert(job.id, job);
+            state.keep_trace(cause);
             Ok(())
         })
     }

@@ -96,6 +96,7 @@ impl OrderStore for MemoryStorage {
                 state.certificates.insert(certificate.id, *certificate);
             }
             state.jobs.remove(&job.id);
+            state.keep_trace(cause);
             if let Some(event) = event {
                 state.record(event, cause);
             }

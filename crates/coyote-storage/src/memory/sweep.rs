@@ -10,6 +10,7 @@ impl State {
         self.remove_orders(sweep, &mut report);
         self.remove_authorizations(sweep, &mut report);
         report.audit_removed = self.remove_audit(sweep);
+        report.traces_removed = self.remove_traces(sweep);
         report
     }
 
@@ -76,5 +77,16 @@ impl State {
             !remove
         });
         (before - self.audit.len()) as u64
+    }
+
+    fn remove_traces(&mut self, sweep: &Sweep) -> u64 {
+        let before = self.traces.len();
+        let mut left = sweep.batch;
+        self.traces.retain(|record| {
+            let remove = left > 0 && record.at < sweep.remove_traces_before;
+            left -= u32::from(remove);
+            !remove
+        });
+        (before - self.traces.len()) as u64
     }
 }

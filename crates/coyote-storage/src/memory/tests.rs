@@ -39,10 +39,16 @@ async fn a_sweep_forgets_the_rate_limits_that_are_whole_again_and_no_others() {
         remove_expired_before: never,
         remove_issued_before: never,
         remove_audit_before: never,
+        remove_traces_before: never,
         batch: 10,
     };
-    let cause =
-        Cause { now: later, request: RequestId::from_bytes([0; 16]), actor: Actor::Server, client: None };
+    let cause = Cause {
+        now: later,
+        request: RequestId::from_bytes([0; 16]),
+        actor: Actor::Server,
+        client: None,
+        trace: None,
+    };
     assert_eq!(storage.sweep(&sweep, &cause).await.unwrap().transient_removed, 1);
     assert!(!storage.take("used", &quota, 2, later).await.unwrap().allowed, "it is still half used");
 }

@@ -6,14 +6,14 @@ use coyote_protocol::{RevocationReason, Timestamp};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::super::seeded::{DAY, MINUTE, NOW, account, cause, copy, key, placing, serial, terms};
+use super::super::seeded::{DAY, MINUTE, NOW, account, bits, cause, copy, key, placing, serial, terms};
 use super::seed::*;
 use super::step::Step;
 use crate::{
     AccountChange, AccountStore, AuditFilter, AuditLog, AuthorizationStore, BeginRevocation, BeginValidation,
     CertificateStore, Claim, ExternalAccountStore, IssuanceOutcome, JobQueue, Lease, LeaseTerms,
-    MemoryStorage, NewOrder, OrderStore, Quota, RateLimitStore, RevocationOutcome, Storage, StorageError,
-    Sweep, Telling, ValidationOutcome, WorkKind,
+    MemoryStorage, NewOrder, OrderStore, Quota, RateLimitStore, RequestId, RevocationOutcome, Storage,
+    StorageError, Sweep, Telling, TraceKey, TraceLog, ValidationOutcome, WorkKind,
 };
 
 /// Both storages, and what a client and a worker would know.
@@ -274,6 +274,7 @@ impl<S: Storage + RateLimitStore> World<S> {
                     remove_expired_before: ago(expired_days) + 100 * DAY,
                     remove_issued_before: ago(issued_days) + 100 * DAY,
                     remove_audit_before: ago(audit_days),
+                    remove_traces_before: ago(audit_days),
                     batch: 1000,
                 };
                 drop(same!(self.sweep(&sweep, cause)));
@@ -281,6 +282,7 @@ impl<S: Storage + RateLimitStore> World<S> {
             Step::Audit { account, limit } => {
                 let subject = account.map(|id| account_id(id).to_string());
                 drop(same!(self.audit(&AuditFilter { subject: subject.clone(), limit })));
+                drop(same!(self.traces(&TraceKey::Request(RequestId::from_bytes(bits(1))), limit)));
             }
             Step::Take { key, amount, cost } => {
                 let quota = Quota { amount, period: MINUTE };
