@@ -10,6 +10,5 @@ pub(crate) const FEATURES: &[(&str, &[&str])] = &[
         "signer of acmed's that can be slow or away, unlike the library's (its own tests have these)",
         &["F03", "F48"],
     ),
-    ("DNSSEC validation", &["V37"]),
     ("management console", &["M01", "M02", "M03", "M04", "M05", "M07"]),
 ];

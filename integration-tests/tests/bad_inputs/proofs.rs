@@ -3,7 +3,7 @@
 use std::{io::Write, net::TcpStream, thread, time::Duration};
 
 use integration_tests::{
-    ChallengeCertificate, Key, TlsAnswer,
+    ChallengeCertificate, Key, TlsAnswer, World,
     der::tlv,
     dns_name,
     tls_responder::{acme_identifier, digest},
@@ -18,7 +18,7 @@ use crate::{
     Case,
     name_server::{Lie, Query, Record},
     probe::{Observed, Probe},
-    room::Room,
+    room::{Room, fail, impatient},
     transport::timed,
 };
 
@@ -101,6 +101,25 @@ pub(crate) const CASES: &[Case] = &[
             forged(room, "port", |query, records| vec![query.answer(records).sent_from_elsewhere()]),
             forged(room, "case", |query, records| {
                 if query.is_udp { vec![query.answer_in_lower_case(records)] } else { Vec::new() }
+            }),
+        ]
+    }),
+    // With real zones, that are signed wrongly, in `real_dns`.
+    Case("V37", |room| {
+        vec![
+            looks_up(room, "what a resolver that validates says of it", |_, _| Lie::code(2)),
+            Probe::of("nobody says that it is right", move || {
+                let (name, resolvers) = (room.name(), format!("[\"{}\"]", room.names.address()));
+                let world = World::with(|setup| {
+                    impatient(setup)
+                        .replacing("validation", "resolvers", &resolvers)
+                        .replacing("validation", "challenges", "[\"dns-01\"]")
+                        .with("validation", "dnssec = \"require\"")
+                });
+                fail(&world.client.account(), "dns-01", &name, |right| {
+                    let owner = format!("_acme-challenge.{name}");
+                    room.names.answer(&owner, Lie::text(&owner, &dns_digest(right)));
+                })
             }),
         ]
     }),

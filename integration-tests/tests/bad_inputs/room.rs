@@ -194,7 +194,7 @@ impl Room {
 }
 
 /// What does not wait long for what is wrong.
-fn impatient(setup: integration_tests::Setup) -> integration_tests::Setup {
+pub(crate) fn impatient(setup: integration_tests::Setup) -> integration_tests::Setup {
     setup
         .with("validation", "timeout = \"2s\"")
         .with("validation", "connect_timeout = \"1s\"")
@@ -203,7 +203,7 @@ fn impatient(setup: integration_tests::Setup) -> integration_tests::Setup {
 }
 
 /// Has an account's control of a name validated, and waits for the verdict. All that hangs on it must be invalid.
-fn fail(account: &Account, kind: &str, name: &str, provision: impl FnOnce(&str)) -> Observed {
+pub(crate) fn fail(account: &Account, kind: &str, name: &str, provision: impl FnOnce(&str)) -> Observed {
     let order = account.order(&[name]);
     let authorization = account.authorizations(&order).remove(0);
     let challenge = authorization.challenge(kind);

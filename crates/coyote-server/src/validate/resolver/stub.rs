@@ -147,7 +147,7 @@ impl DnsResolver {
             let before = aliases;
             // What else a server saw fit to send is not about the name that was asked for.
             while let Some(target) = answer.answers.iter().find_map(|record| alias(record, &owner)) {
-                owner = target.clone();
+                owner = target.to_lowercase();
                 aliases += 1;
                 if aliases > MAX_ALIASES {
                     return Err(ResolveError::TooManyAliases);
@@ -320,7 +320,8 @@ fn caa(data: RData) -> Option<CaaRecord> {
 
 fn told_record(record: &Record) -> DnsRecord {
     let data = match &record.data {
-        RData::CNAME(target) => format!("alias of {}", target.0),
+        // The random case of the question may have come back in it.
+        RData::CNAME(target) => format!("alias of {}", target.0.to_lowercase()),
         data => data.to_string(),
     };
     DnsRecord { data: Excerpt::new(data), ttl: Some(record.ttl) }
