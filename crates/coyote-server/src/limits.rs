@@ -131,6 +131,10 @@ limits! {
     lingering_answers: u32 = 4_096;
     /// Validations at the same time.
     concurrent_validations: u32 = 256;
+    /// How long a validation may take until it makes room for others, and goes on among those that wait.
+    validation_patience: Duration = Duration::from_millis(250);
+    /// Validations that go on after that. Each has a file descriptor or two; those that there is no room for make none.
+    waiting_validations: u32 = 2_048;
     /// Issuances at the same time.
     concurrent_issuances: u32 = 64;
     /// How long one attempt to validate a challenge may take.
@@ -156,7 +160,7 @@ limits! {
     /// The longest wait between two attempts of anything.
     longest_backoff: Duration = Duration::from_secs(300);
     /// How long a worker has a job to itself unless it says that it is still at it, which it does in time. The jobs of a
-    /// process that died are taken over after that.
+    /// process that died are taken over after that; a validation that was waiting for a stranger, after four times that.
     lease: Duration = 5 * SECOND;
     /// How often the job queue is looked at when nothing wakes the worker.
     job_poll_interval: Duration = SECOND;
@@ -193,6 +197,7 @@ impl Limits {
             ("job_poll_interval", self.job_poll_interval, Duration::from_millis(10), "10ms"),
             ("sweep_interval", self.sweep_interval, SECOND, "1s"),
             ("validation_time", self.validation_time, tenth, "100ms"),
+            ("validation_patience", self.validation_patience, Duration::from_millis(1), "1ms"),
             ("issuance_time", self.issuance_time, tenth, "100ms"),
             ("revocation_time", self.revocation_time, tenth, "100ms"),
             ("order_lifetime", self.order_lifetime, SECOND, "1s"),

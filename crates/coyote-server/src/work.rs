@@ -38,6 +38,8 @@ const CLAIM: usize = 32;
 pub(crate) struct Workshop {
     /// The permits for each kind of work, and how many there are.
     validations: (Arc<Semaphore>, u32),
+    /// For validations that take long, so that those that do not need not wait for them.
+    waiting: (Arc<Semaphore>, u32),
     issuances: (Arc<Semaphore>, u32),
     revocations: (Arc<Semaphore>, u32),
     waiters: Waiters,
@@ -51,6 +53,7 @@ impl Workshop {
         let permits = |count: u32| (Arc::new(Semaphore::new(count.max(1) as usize)), count.max(1));
         Self {
             validations: permits(limits.concurrent_validations),
+            waiting: permits(limits.waiting_validations),
             issuances: permits(limits.concurrent_issuances),
             revocations: permits(limits.concurrent_revocations),
             schedule: Schedule::default(),
@@ -110,8 +113,8 @@ impl Acme {
     }
 
     async fn take_all_permits(&self) {
-        for kind in WorkKind::ALL {
-            let (permits, count) = self.workshop.permits(kind);
+        let kinds = WorkKind::ALL.iter().map(|kind| self.workshop.permits(*kind));
+        for (permits, count) in kinds.chain([&self.workshop.waiting]) {
             // Closing would fail those who wait for a permit; holding all of them makes new work wait for its
             // next owner.
             if let Ok(all) = permits.acquire_many(*count).await {
@@ -168,6 +171,10 @@ impl Acme {
 
     async fn work(self: Arc<Self>, lease: Lease, permit: OwnedSemaphorePermit) {
         let kind = lease.work.kind();
+        self.in_room(kind, Some(permit), self.work_on(lease)).await;
+    }
+
+    async fn work_on(&self, lease: Lease) {
         let done = match lease.work.clone() {
             Work::Validate { account, authorization, .. } => {
                 match self.validation_subjects(&account, &authorization).await {
@@ -199,7 +206,6 @@ impl Acme {
             tracing::error!(job = %lease.job, error = %chain(&error), "a job's subject cannot be read");
             self.put_off(lease).await;
         }
-        self.make_room(kind, Some(permit));
     }
 
     /// Gives back a job that cannot be begun, for long enough that it does not keep the workers busy.
@@ -209,6 +215,30 @@ impl Acme {
         if let Err(error) = self.storage.release_job(lease, now + self.limits.longest_backoff, &cause).await {
             self.not_settled(&error);
         }
+    }
+
+    /// Does some work with a permit. A validation that waits for a stranger gives it back before it is done, if there is
+    /// room among those that wait: else a few hundred names that do not answer would keep all others from being looked at.
+    async fn in_room<T>(
+        &self,
+        kind: WorkKind,
+        mut permit: Option<OwnedSemaphorePermit>,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let mut work = std::pin::pin!(work);
+        while kind == WorkKind::Validate && permit.is_some() {
+            if let Ok(done) = timeout(self.limits.validation_patience, &mut work).await {
+                self.make_room(kind, permit);
+                return done;
+            }
+            if let Ok(_waiting) = self.workshop.waiting.0.clone().try_acquire_owned() {
+                self.make_room(kind, permit.take());
+                return work.await;
+            }
+        }
+        let done = work.await;
+        self.make_room(kind, permit);
+        done
     }
 
     /// Ends the use of a permit. If it was the last, there may be jobs that wait for it.
@@ -237,12 +267,18 @@ impl Acme {
     }
 
     async fn keep_renewing(&self, lease: &Lease) -> Infallible {
+        // Many validations may wait for strangers at once, and each renewal is a write: so they are for longer.
+        let term = match lease.work.kind() {
+            WorkKind::Validate => self.limits.lease * 4,
+            _ => self.limits.lease,
+        };
+        let mut wait = self.limits.lease / 3;
         loop {
-            sleep(self.limits.lease / 3).await;
+            sleep(wait).await;
             let now = self.clock.now();
             let Ok(cause) = self.own_cause(now) else { continue };
-            match self.storage.renew_lease(lease, now + self.limits.lease, &cause).await {
-                Ok(()) => {}
+            match self.storage.renew_lease(lease, now + term, &cause).await {
+                Ok(()) => wait = term / 3,
                 Err(StorageError::LeaseLost) => {
                     tracing::warn!(job = %lease.job, "the lease on a job was lost while it was worked on");
                     return std::future::pending().await;

@@ -33,9 +33,7 @@ impl Acme {
         let begun = authorization.clone();
         let acme = self.clone();
         let task = tokio::spawn(async move {
-            let done = acme.validate(lease, authorization, account).await;
-            acme.make_room(WorkKind::Validate, permit);
-            done
+            acme.in_room(WorkKind::Validate, permit, acme.validate(lease, authorization, account)).await
         });
         self.linger_for(task).await.unwrap_or(begun)
     }

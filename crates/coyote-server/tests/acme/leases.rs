@@ -144,7 +144,7 @@ async fn who_is_slow_and_alive_keeps_the_work_to_itself() {
 async fn the_word_of_one_who_has_lost_the_lease_changes_nothing() {
     let world = World::new();
     let late = validator();
-    late.take(20 * SECOND);
+    late.take(40 * SECOND);
     late.fail([wrong_answer()]);
     let hanging = hanging(&world, &late);
     let heir = world.beside(&world.validator).build().unwrap();
@@ -154,7 +154,7 @@ async fn the_word_of_one_who_has_lost_the_lease_changes_nothing() {
     let authorization = begin(&account, &order).await;
 
     let account = account.at(&heir);
-    sleep(10 * SECOND).await;
+    sleep(25 * SECOND).await; // the lease of a validation is renewed for longer
     let valid = account.read(&authorization).await.json;
     assert_eq!(valid["status"], "valid");
 

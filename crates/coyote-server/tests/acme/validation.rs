@@ -133,3 +133,48 @@ async fn an_attempt_that_does_not_end_is_ended() {
     let waited = begun.elapsed();
     assert!((10 * SECOND..12 * SECOND).contains(&waited), "{waited:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn names_that_do_not_answer_do_not_hold_up_those_that_do() {
+    let world = World::limited(|limits| limits.concurrent_validations = 1);
+    world.run(&world.acme);
+    let account = world.account().await;
+    let mut hanging = Vec::new();
+    world.validator.take(8 * SECOND);
+    for _ in 0..20 {
+        let authorization = authorization(&account).await;
+        let _ = account.post(&authorization.challenge().url, &json!({})).await.expect(200);
+        hanging.push(authorization);
+    }
+    sleep(5 * SECOND).await; // each has a quarter of a second to itself
+    world.validator.take(Duration::ZERO);
+    let good = authorization(&account).await;
+    let begun = Instant::now();
+
+    let _ = account.post(&good.challenge().url, &json!({})).await.expect(200);
+
+    assert_eq!(decided(&account, &good).await.text("status"), "valid");
+    assert!(begun.elapsed() < SECOND, "{:?}", begun.elapsed());
+    for authorization in &hanging {
+        let now = account.read(&authorization.url).await;
+        assert_ne!(now.challenge().text("status"), "pending");
+    }
+    assert!(hanging.len() as u64 <= world.validator.looks());
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_wait_are_bounded() {
+    let world = World::limited(|limits| {
+        limits.concurrent_validations = 2;
+        limits.waiting_validations = 3;
+    });
+    world.run(&world.acme);
+    let account = world.account().await;
+    world.validator.take(9 * SECOND);
+    for _ in 0..20 {
+        let authorization = authorization(&account).await;
+        let _ = account.post(&authorization.challenge().url, &json!({})).await.expect(200);
+    }
+    sleep(3 * SECOND).await;
+    assert_eq!(world.validator.looks(), 5, "two at work, three that wait, and no more");
+}
