@@ -1,7 +1,10 @@
 //! Accounts. RFC 8555 sections 7.1.2 and 7.3.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use coyote_jose::{Jwk, Thumbprint};
+use coyote_protocol::Timestamp;
 use coyote_storage::{
     Account, AccountChange, AccountId, AccountStore, AuditEvent, Cause, Conflict, Creation, DirectoryId,
     ExternalAccount, Result, StorageError,
@@ -119,6 +122,67 @@ async fn save(connection: &AsyncPgConnection, account: &Account, key: Thumbprint
         .and(accounts::deactivated.is_null())
         .and(accounts::revoked.is_null());
     update(connection, accounts::table, AccountRow::from(account), as_loaded).await.map_err(or_taken_since)
+}
+
+pub(crate) async fn export(
+    mut connection: &AsyncPgConnection,
+    after: Option<AccountId>,
+    limit: u32,
+) -> Result<Vec<Account>, Failure> {
+    let page = accounts::table.order(accounts::id).limit(limit.into()).select(AccountRow::as_select());
+    let rows: Vec<AccountRow> = match after {
+        Some(after) => page.filter(accounts::id.gt(Bits(after))).load(&mut connection).await?,
+        None => page.load(&mut connection).await?,
+    };
+    Ok(rows.into_iter().map(Account::from).collect())
+}
+
+pub(crate) async fn import(mut connection: &AsyncPgConnection, copies: &[Account]) -> Result<(), Failure> {
+    give_up_keys(connection, copies).await?;
+    let there = existing(connection, copies.iter().map(|account| account.id)).await?;
+    let (old, new): (Vec<_>, Vec<_>) = copies.iter().partition(|account| there.contains(&account.id));
+    let rows: Vec<_> = new.into_iter().map(AccountRow::from).collect();
+    diesel::insert_into(accounts::table).values(rows).execute(&mut connection).await?;
+    for account in old {
+        let same = accounts::id.eq(Bits(account.id));
+        update(connection, accounts::table, AccountRow::from(account), same).await?;
+    }
+    Ok(())
+}
+
+/// Takes their keys away from other accounts, which are outdated.
+async fn give_up_keys(mut connection: &AsyncPgConnection, copies: &[Account]) -> Result<(), Failure> {
+    let keys: Vec<_> = copies.iter().map(|account| Printed(account.key.thumbprint())).collect();
+    let query = accounts::table.filter(accounts::thumbprint.eq_any(keys)).select(AccountRow::as_select());
+    let holders: Vec<AccountRow> = query.load(&mut connection).await?;
+    for holder in holders.into_iter().map(Account::from) {
+        let takes = |account: &Account| {
+            account.id != holder.id && account.directory == holder.directory && account.key == holder.key
+        };
+        if !copies.iter().any(takes) {
+            continue;
+        }
+        // Nothing has the digest of two ids, and nothing that is outdated is older than time.
+        let id = holder.id.as_bytes();
+        let nobodys: [u8; 32] = std::array::from_fn(|at| id.get(at % 16).copied().unwrap_or(0));
+        let outdated = (
+            accounts::thumbprint.eq(Printed(Thumbprint::from_bytes(nobodys))),
+            accounts::created.eq(Millis(Timestamp::from_millis(i64::MIN))),
+        );
+        update(connection, accounts::table, outdated, accounts::id.eq(Bits(holder.id))).await?;
+    }
+    Ok(())
+}
+
+/// Which of these accounts there are.
+pub(crate) async fn existing(
+    mut connection: &AsyncPgConnection,
+    ids: impl Iterator<Item = AccountId>,
+) -> Result<BTreeSet<AccountId>, Failure> {
+    let ids: Vec<_> = ids.map(Bits).collect();
+    let query = accounts::table.filter(accounts::id.eq_any(ids)).select(accounts::id);
+    let existing: Vec<Bits<AccountId>> = query.load(&mut connection).await?;
+    Ok(existing.into_iter().map(|id| id.0).collect())
 }
 
 #[async_trait]

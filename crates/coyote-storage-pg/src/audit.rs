@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use async_trait::async_trait;
 use coyote_protocol::Timestamp;
 use coyote_storage::{Actor, AuditEvent, AuditFilter, AuditLog, AuditRecord, Cause, RequestId, Result};
-use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, Selectable, SelectableHelper, pg::Pg};
+use diesel::{
+    ExpressionMethods, Insertable, QueryDsl, Queryable, Selectable, SelectableHelper, pg::Pg, sql_query,
+};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::{
@@ -73,6 +75,47 @@ pub(crate) async fn remove(
     let old: Vec<i64> = old.load(&mut connection).await?;
     let removed = audit::table.filter(audit::seq.eq_any(old));
     Ok(diesel::delete(removed).execute(&mut connection).await?)
+}
+
+/// Records from the one after the `after`th, each with its number.
+pub(crate) async fn export(
+    mut connection: &AsyncPgConnection,
+    after: Option<u64>,
+    limit: u32,
+) -> Result<Vec<(u64, AuditRecord)>, Failure> {
+    let after = after.map_or(i64::MIN, number);
+    let page = audit::table.filter(audit::seq.gt(after)).order(audit::seq).limit(limit.into());
+    let page = page.select((audit::seq, AuditRow::as_select()));
+    let rows: Vec<(i64, AuditRow)> = page.load(&mut connection).await?;
+    Ok(rows.into_iter().map(|(seq, row)| (seq.unsigned_abs(), row.into())).collect())
+}
+
+pub(crate) async fn import(
+    mut connection: &AsyncPgConnection,
+    copies: Vec<(u64, AuditRecord)>,
+) -> Result<(), Failure> {
+    remove_copies(connection, copies.iter().map(|(seq, _)| *seq)).await?;
+    let row = |(seq, record)| (audit::seq.eq(number(seq)), AuditRow::from(record));
+    let rows: Vec<_> = copies.into_iter().map(row).collect();
+    diesel::insert_into(audit::table).values(rows).execute(&mut connection).await?;
+    // The next one is numbered behind them.
+    let last = "SELECT setval(pg_get_serial_sequence('audit', 'seq'), max(seq)) FROM audit";
+    sql_query(last).execute(&mut connection).await?;
+    Ok(())
+}
+
+pub(crate) async fn remove_copies(
+    mut connection: &AsyncPgConnection,
+    seqs: impl Iterator<Item = u64>,
+) -> Result<(), Failure> {
+    let seqs: Vec<_> = seqs.map(number).collect();
+    diesel::delete(audit::table.filter(audit::seq.eq_any(seqs))).execute(&mut connection).await?;
+    Ok(())
+}
+
+/// As the column has it.
+fn number(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
 #[async_trait]

@@ -1,5 +1,7 @@
 //! Authorizations and their challenges. RFC 8555 sections 7.1.4, 7.1.5 and 7.5.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use coyote_protocol::{AuthorizationStatus, Identifier, Problem, Timestamp};
 use coyote_storage::{
@@ -16,15 +18,16 @@ use crate::{
     PgStorage, account,
     column::{Bits, Json, Millis, Named},
     error::{Failure, taken},
-    job,
+    job, order,
     schema::authorizations,
     session::{Session, both, each, writes},
     trace,
     update::update,
 };
 
-#[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = authorizations, check_for_backend(Pg), treat_none_as_default_value = false)]
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = authorizations, check_for_backend(Pg))]
+#[diesel(treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(crate) struct AuthorizationRow {
     id: Bits<AuthorizationId>,
     account_id: Bits<AccountId>,
@@ -158,6 +161,55 @@ pub(crate) async fn insert(
     let new = diesel::insert_into(authorizations::table).values(row);
     new.execute(&mut connection).await.map_err(taken(Conflict::IdInUse))?;
     Ok(())
+}
+
+pub(crate) async fn export(
+    mut connection: &AsyncPgConnection,
+    after: Option<AuthorizationId>,
+    limit: u32,
+) -> Result<Vec<Authorization>, Failure> {
+    let page = authorizations::table.order(authorizations::id).limit(limit.into());
+    let page = page.select(AuthorizationRow::as_select());
+    let rows: Vec<AuthorizationRow> = match after {
+        Some(after) => page.filter(authorizations::id.gt(Bits(after))).load(&mut connection).await?,
+        None => page.load(&mut connection).await?,
+    };
+    Ok(rows.into_iter().map(Authorization::from).collect())
+}
+
+/// Answers how many were stored: those whose account is there.
+pub(crate) async fn import(
+    mut connection: &AsyncPgConnection,
+    mut copies: Vec<Authorization>,
+) -> Result<usize, Failure> {
+    let accounts = account::existing(connection, copies.iter().map(|copy| copy.account)).await?;
+    copies.retain(|copy| accounts.contains(&copy.account));
+    let ids = || copies.iter().map(|copy| copy.id);
+    let there = existing(connection, ids()).await?;
+    let needed = order::needed(connection, ids()).await?;
+    let row = |copy: &Authorization| {
+        let orphaned = !needed.contains(&copy.id);
+        AuthorizationRow { orphaned, ..AuthorizationRow::from(copy) }
+    };
+    let (old, new): (Vec<_>, Vec<_>) = copies.iter().partition(|copy| there.contains(&copy.id));
+    let rows: Vec<_> = new.into_iter().map(row).collect();
+    diesel::insert_into(authorizations::table).values(rows).execute(&mut connection).await?;
+    for copy in old {
+        let same = authorizations::id.eq(Bits(copy.id));
+        update(connection, authorizations::table, row(copy), same).await?;
+    }
+    Ok(copies.len())
+}
+
+/// Which of these authorizations there are.
+pub(crate) async fn existing(
+    mut connection: &AsyncPgConnection,
+    ids: impl Iterator<Item = AuthorizationId>,
+) -> Result<BTreeSet<AuthorizationId>, Failure> {
+    let ids: Vec<_> = ids.map(Bits).collect();
+    let query = authorizations::table.filter(authorizations::id.eq_any(ids)).select(authorizations::id);
+    let existing: Vec<Bits<AuthorizationId>> = query.load(&mut connection).await?;
+    Ok(existing.into_iter().map(|id| id.0).collect())
 }
 
 /// Notes that an order has it, from now on.

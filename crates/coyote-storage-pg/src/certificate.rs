@@ -143,6 +143,68 @@ pub(crate) async fn remove(
     Ok(())
 }
 
+pub(crate) async fn export(
+    mut connection: &AsyncPgConnection,
+    after: Option<CertificateId>,
+    limit: u32,
+) -> Result<Vec<Certificate>, Failure> {
+    let page = certificates::table.order(certificates::id).limit(limit.into());
+    let page = page.select(CertificateRow::as_select());
+    let rows: Vec<CertificateRow> = match after {
+        Some(after) => page.filter(certificates::id.gt(Bits(after))).load(&mut connection).await?,
+        None => page.load(&mut connection).await?,
+    };
+    Ok(rows.into_iter().map(Certificate::from).collect())
+}
+
+/// Answers how many were stored: those whose order is there.
+pub(crate) async fn import(
+    mut connection: &AsyncPgConnection,
+    mut copies: Vec<Certificate>,
+) -> Result<usize, Failure> {
+    let orders = order::existing(connection, copies.iter().map(|copy| copy.order)).await?;
+    copies.retain(|copy| orders.contains(&copy.order));
+    remove(connection, copies.iter().map(|copy| copy.id).collect()).await?;
+    let rows: Vec<_> = copies.into_iter().map(CertificateRow::from).collect();
+    Ok(diesel::insert_into(certificates::table).values(rows).execute(&mut connection).await?)
+}
+
+/// Serial numbers, each with its order and when it was recorded.
+pub(crate) async fn export_serials(
+    mut connection: &AsyncPgConnection,
+    after: Option<Serial>,
+    limit: u32,
+) -> Result<Vec<(Serial, OrderId, Timestamp)>, Failure> {
+    let after = after.map_or(String::new(), |serial| serial.to_string());
+    let page = serials::table.filter(serials::serial.gt(after)).order(serials::serial).limit(limit.into());
+    let rows: Vec<(Printed<Serial>, Bits<OrderId>, Millis)> = page.load(&mut connection).await?;
+    Ok(rows.into_iter().map(|(serial, order, reserved)| (serial.0, order.0, reserved.0)).collect())
+}
+
+pub(crate) async fn import_serials(
+    mut connection: &AsyncPgConnection,
+    copies: Vec<(Serial, OrderId, Timestamp)>,
+) -> Result<(), Failure> {
+    remove_serials(connection, copies.iter().map(|(serial, _, _)| serial.clone()).collect()).await?;
+    let row = |(serial, order, reserved)| SerialRow {
+        serial: Printed(serial),
+        order_id: Bits(order),
+        reserved: Millis(reserved),
+    };
+    let rows: Vec<_> = copies.into_iter().map(row).collect();
+    diesel::insert_into(serials::table).values(rows).execute(&mut connection).await?;
+    Ok(())
+}
+
+pub(crate) async fn remove_serials(
+    mut connection: &AsyncPgConnection,
+    serials: Vec<Serial>,
+) -> Result<(), Failure> {
+    let serials: Vec<_> = serials.into_iter().map(Printed).collect();
+    diesel::delete(serials::table.filter(serials::serial.eq_any(serials))).execute(&mut connection).await?;
+    Ok(())
+}
+
 /// The certificate that an order is to replace, if there is such a one, while nobody else changes it.
 pub(crate) async fn lock_replaced(
     connection: &AsyncPgConnection,

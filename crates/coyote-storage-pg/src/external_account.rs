@@ -143,6 +143,48 @@ async fn insert(mut connection: &AsyncPgConnection, key: ExternalAccountKey) -> 
     Ok(())
 }
 
+pub(crate) async fn export(
+    mut connection: &AsyncPgConnection,
+    after: Option<(DirectoryId, String)>,
+    limit: u32,
+) -> Result<Vec<ExternalAccountKey>, Failure> {
+    use external_account_keys::{directory, kid};
+
+    let page = external_account_keys::table.order((directory, kid)).limit(limit.into());
+    let page = page.select(KeyRow::as_select());
+    let rows: Vec<KeyRow> = match after {
+        Some((last, after)) => {
+            let last = last.as_str().to_owned();
+            let in_it = directory.eq(last.clone()).and(kid.gt(after));
+            page.filter(directory.gt(last).or(in_it)).load(&mut connection).await?
+        }
+        None => page.load(&mut connection).await?,
+    };
+    Ok(rows.into_iter().map(ExternalAccountKey::from).collect())
+}
+
+pub(crate) async fn import(
+    mut connection: &AsyncPgConnection,
+    copies: Vec<ExternalAccountKey>,
+) -> Result<(), Failure> {
+    for copy in &copies {
+        remove(connection, &copy.directory, &copy.kid).await?;
+    }
+    let rows: Vec<_> = copies.into_iter().map(KeyRow::from).collect();
+    diesel::insert_into(external_account_keys::table).values(rows).execute(&mut connection).await?;
+    Ok(())
+}
+
+pub(crate) async fn remove(
+    mut connection: &AsyncPgConnection,
+    directory: &DirectoryId,
+    kid: &str,
+) -> Result<(), Failure> {
+    let key = external_account_keys::table.find((directory.as_str(), kid));
+    diesel::delete(key).execute(&mut connection).await?;
+    Ok(())
+}
+
 #[async_trait]
 impl ExternalAccountStore for PgStorage {
     async fn create_external_account_key(&self, key: ExternalAccountKey, cause: &Cause) -> Result<()> {

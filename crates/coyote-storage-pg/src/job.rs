@@ -174,6 +174,26 @@ pub(crate) async fn existing(
     Ok(existing.into_iter().map(|id| id.0).collect())
 }
 
+pub(crate) async fn export(
+    mut connection: &AsyncPgConnection,
+    after: Option<JobId>,
+    limit: u32,
+) -> Result<Vec<Job>, Failure> {
+    let page = jobs::table.order(jobs::id).limit(limit.into()).select(JobRow::as_select());
+    let rows: Vec<JobRow> = match after {
+        Some(after) => page.filter(jobs::id.gt(Bits(after))).load(&mut connection).await?,
+        None => page.load(&mut connection).await?,
+    };
+    Ok(rows.into_iter().map(Job::from).collect())
+}
+
+pub(crate) async fn import(mut connection: &AsyncPgConnection, copies: Vec<Job>) -> Result<(), Failure> {
+    remove(connection, copies.iter().map(|copy| copy.id).collect()).await?;
+    let rows: Vec<_> = copies.into_iter().map(JobRow::from).collect();
+    diesel::insert_into(jobs::table).values(rows).execute(&mut connection).await?;
+    Ok(())
+}
+
 pub(crate) async fn remove(mut connection: &AsyncPgConnection, ids: Vec<JobId>) -> Result<(), Failure> {
     let ids: Vec<_> = ids.into_iter().map(Bits).collect();
     diesel::delete(jobs::table.filter(jobs::id.eq_any(ids))).execute(&mut connection).await?;

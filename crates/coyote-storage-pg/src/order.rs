@@ -1,5 +1,7 @@
 //! Orders. RFC 8555 sections 7.1.3 and 7.4.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use async_trait::async_trait;
 use coyote_protocol::{AuthorizationStatus, Identifier, OrderStatus, Problem, Timestamp};
 use coyote_storage::{
@@ -8,8 +10,8 @@ use coyote_storage::{
     Result, Serial, StorageError, Work,
 };
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, Selectable,
-    SelectableHelper, pg::Pg,
+    AsChangeset, BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl,
+    Queryable, Selectable, SelectableHelper, dsl, pg::Pg,
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
@@ -26,8 +28,9 @@ use crate::{
     update::update,
 };
 
-#[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = orders, check_for_backend(Pg), treat_none_as_default_value = false)]
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = orders, check_for_backend(Pg))]
+#[diesel(treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(crate) struct OrderRow {
     id: Bits<OrderId>,
     account_id: Bits<AccountId>,
@@ -226,6 +229,124 @@ async fn insert_need(
 ) -> Result<(), Failure> {
     let need = Need { order_id: Bits(*order), position, authorization_id: Bits(*authorization) };
     diesel::insert_into(order_authorizations::table).values(need).execute(&mut connection).await?;
+    Ok(())
+}
+
+pub(crate) async fn export(
+    mut connection: &AsyncPgConnection,
+    after: Option<OrderId>,
+    limit: u32,
+) -> Result<Vec<(Order, Vec<AuthorizationId>)>, Failure> {
+    let page = orders::table.order(orders::id).limit(limit.into()).select(OrderRow::as_select());
+    let rows: Vec<OrderRow> = match after {
+        Some(after) => page.filter(orders::id.gt(Bits(after))).load(&mut connection).await?,
+        None => page.load(&mut connection).await?,
+    };
+    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+    let needs = order_authorizations::table
+        .filter(order_authorizations::order_id.eq_any(ids))
+        .order((order_authorizations::order_id, order_authorizations::position))
+        .select((order_authorizations::order_id, order_authorizations::authorization_id));
+    let needs: Vec<(Bits<OrderId>, Bits<AuthorizationId>)> = needs.load(&mut connection).await?;
+    let mut needed: BTreeMap<OrderId, Vec<AuthorizationId>> = BTreeMap::new();
+    for (order, authorization) in needs {
+        needed.entry(order.0).or_default().push(authorization.0);
+    }
+    let with_ids = |row: OrderRow| {
+        let authorizations = needed.remove(&row.id.0).unwrap_or_default();
+        (row.with(Vec::new()), authorizations)
+    };
+    Ok(rows.into_iter().map(with_ids).collect())
+}
+
+/// Answers how many were stored: those whose account and authorizations are there.
+pub(crate) async fn import(
+    mut connection: &AsyncPgConnection,
+    mut copies: Vec<(Order, Vec<AuthorizationId>)>,
+) -> Result<usize, Failure> {
+    let accounts = account::existing(connection, copies.iter().map(|(copy, _)| copy.account)).await?;
+    let held = copies.iter().flat_map(|(_, held)| held).copied();
+    let held = authorization::existing(connection, held).await?;
+    copies.retain(|(copy, needed)| {
+        accounts.contains(&copy.account) && needed.iter().all(|needed| held.contains(needed))
+    });
+    let there = existing(connection, copies.iter().map(|(copy, _)| copy.id)).await?;
+    let (old, new): (Vec<_>, Vec<_>) = copies.iter().partition(|(copy, _)| there.contains(&copy.id));
+    let rows: Vec<_> = new.into_iter().map(|(copy, _)| OrderRow::from(copy)).collect();
+    diesel::insert_into(orders::table).values(rows).execute(&mut connection).await?;
+    for (copy, _) in old {
+        update(connection, orders::table, OrderRow::from(copy), orders::id.eq(Bits(copy.id))).await?;
+    }
+    import_needs(connection, &copies).await?;
+    Ok(copies.len())
+}
+
+/// Stores which authorizations these orders need, which never changes.
+async fn import_needs(
+    mut connection: &AsyncPgConnection,
+    copies: &[(Order, Vec<AuthorizationId>)],
+) -> Result<(), Failure> {
+    /// A statement has 65535 parameters at most.
+    const AT_A_TIME: usize = 10_000;
+
+    let needs = copies.iter().flat_map(|(order, needed)| (0..).zip(needed).map(|need| (order.id, need)));
+    let needs: Vec<_> = needs.map(|(order, (position, held))| (order, position, *held)).collect();
+    for needs in needs.chunks(AT_A_TIME) {
+        let row = |&(order, position, held): &(OrderId, i64, AuthorizationId)| Need {
+            order_id: Bits(order),
+            position,
+            authorization_id: Bits(held),
+        };
+        let rows: Vec<_> = needs.iter().map(row).collect();
+        let rows = diesel::insert_into(order_authorizations::table).values(rows).on_conflict_do_nothing();
+        rows.execute(&mut connection).await?;
+    }
+    let adopted: Vec<_> = needs.iter().map(|(_, _, held)| Bits(*held)).collect();
+    let adopted = authorizations::table.filter(authorizations::id.eq_any(adopted));
+    diesel::update(adopted).set(authorizations::orphaned.eq(false)).execute(&mut connection).await?;
+    Ok(())
+}
+
+/// Which of these orders there are.
+pub(crate) async fn existing(
+    mut connection: &AsyncPgConnection,
+    ids: impl Iterator<Item = OrderId>,
+) -> Result<BTreeSet<OrderId>, Failure> {
+    let ids: Vec<_> = ids.map(Bits).collect();
+    let query = orders::table.filter(orders::id.eq_any(ids)).select(orders::id);
+    let existing: Vec<Bits<OrderId>> = query.load(&mut connection).await?;
+    Ok(existing.into_iter().map(|id| id.0).collect())
+}
+
+/// Which of these authorizations an order needs.
+pub(crate) async fn needed(
+    mut connection: &AsyncPgConnection,
+    ids: impl Iterator<Item = AuthorizationId>,
+) -> Result<BTreeSet<AuthorizationId>, Failure> {
+    let ids: Vec<_> = ids.map(Bits).collect();
+    let needed = order_authorizations::table.filter(order_authorizations::authorization_id.eq_any(ids));
+    let needed = needed.select(order_authorizations::authorization_id);
+    let needed: Vec<Bits<AuthorizationId>> = needed.load(&mut connection).await?;
+    Ok(needed.into_iter().map(|id| id.0).collect())
+}
+
+/// Removes orders that have no certificates any more, and remembers which authorizations have no order any more.
+pub(crate) async fn remove(mut connection: &AsyncPgConnection, ids: &[Bits<OrderId>]) -> Result<(), Failure> {
+    let needs = || order_authorizations::table.filter(order_authorizations::order_id.eq_any(ids));
+    let freed = authorizations::table
+        .filter(authorizations::id.eq_any(needs().select(order_authorizations::authorization_id)))
+        .order(authorizations::id)
+        .select(authorizations::id)
+        .for_update(); // while no other order takes one to use again
+    let freed: Vec<Bits<AuthorizationId>> = freed.load(&mut connection).await?;
+    diesel::delete(needs()).execute(&mut connection).await?;
+    diesel::delete(orders::table.filter(orders::id.eq_any(ids))).execute(&mut connection).await?;
+    let others = order_authorizations::table
+        .filter(order_authorizations::authorization_id.eq(authorizations::id))
+        .select(order_authorizations::order_id);
+    let orphans =
+        authorizations::table.filter(authorizations::id.eq_any(freed)).filter(dsl::not(dsl::exists(others)));
+    diesel::update(orphans).set(authorizations::orphaned.eq(true)).execute(&mut connection).await?;
     Ok(())
 }
 

@@ -21,7 +21,7 @@ use crate::{
     job, nonce,
     order::{self, OrderRow},
     rate_limit,
-    schema::{authorizations, certificates, jobs, order_authorizations, orders},
+    schema::{authorizations, certificates, jobs, orders},
     session::{Session, both},
     trace,
 };
@@ -151,7 +151,7 @@ async fn is_owed(connection: &AsyncPgConnection, work: &Work, now: Timestamp) ->
 }
 
 async fn remove_orders(
-    mut connection: &AsyncPgConnection,
+    connection: &AsyncPgConnection,
     sweep: &Sweep,
     report: &mut SweepReport,
 ) -> Result<(), Failure> {
@@ -169,18 +169,7 @@ async fn remove_orders(
     certificate::remove(connection, certificates).await?;
     let untold = over.iter().filter_map(|(_, certificate)| certificate.as_ref()?.owed());
     job::remove(connection, untold.map(|work| work.job()).collect()).await?;
-    let orphans = lock_needed(connection, &ids).await?;
-    let needs = order_authorizations::table.filter(order_authorizations::order_id.eq_any(&ids));
-    diesel::delete(needs).execute(&mut connection).await?;
-    diesel::delete(orders::table.filter(orders::id.eq_any(&ids))).execute(&mut connection).await?;
-    let others = order_authorizations::table
-        .filter(order_authorizations::authorization_id.eq(authorizations::id))
-        .select(order_authorizations::order_id);
-    let orphans = authorizations::table
-        .filter(authorizations::id.eq_any(orphans))
-        .filter(dsl::not(dsl::exists(others)));
-    diesel::update(orphans).set(authorizations::orphaned.eq(true)).execute(&mut connection).await?;
-    Ok(())
+    order::remove(connection, &ids).await
 }
 
 /// Orders that the rule will probably remove, and their certificates, while nobody else changes them. They are without
@@ -213,18 +202,6 @@ async fn lock_orders(
     let issued =
         issued.into_iter().map(|(order, certificate)| (order.with(Vec::new()), Some(certificate.into())));
     Ok(unissued.chain(issued).collect())
-}
-
-/// The authorizations that these orders have, while no other order takes one to use again.
-async fn lock_needed(
-    mut connection: &AsyncPgConnection,
-    orders: &[Bits<OrderId>],
-) -> Result<Vec<Bits<AuthorizationId>>, Failure> {
-    let needed = order_authorizations::table
-        .filter(order_authorizations::order_id.eq_any(orders))
-        .select(order_authorizations::authorization_id);
-    let locked = authorizations::table.filter(authorizations::id.eq_any(needed)).order(authorizations::id);
-    Ok(locked.select(authorizations::id).for_update().load(&mut connection).await?)
 }
 
 async fn remove_authorizations(

@@ -15,7 +15,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use common::Database;
 use coyote_protocol::{Nonce, Timestamp};
-use coyote_storage::{JobId, NonceStore, Quota, RateLimitStore, Result, Taken, conformance::Subject};
+use coyote_storage::{
+    JobId, NonceStore, Quota, RateLimitStore, Result, Taken,
+    conformance::{Archived, Subject},
+};
 use coyote_storage_pg::PgStorage;
 
 /// A store in a database of its own, which is removed with it.
@@ -63,6 +66,11 @@ async fn fresh_storage() -> Subject {
     Subject::new(Arc::new(store), lose_job).keeping(database)
 }
 
+async fn fresh_archive() -> Archived {
+    let Fresh { store, database } = fresh().await;
+    Archived::new(Arc::new(store)).keeping(database)
+}
+
 async fn fresh_nonces() -> Arc<dyn NonceStore> {
     Arc::new(fresh().await)
 }
@@ -72,5 +80,6 @@ async fn fresh_limits() -> Arc<dyn RateLimitStore> {
 }
 
 coyote_storage::storage_conformance!(fresh_storage);
+coyote_storage::archive_conformance!(fresh_archive);
 coyote_storage::nonce_conformance!(fresh_nonces);
 coyote_storage::rate_limit_conformance!(fresh_limits);

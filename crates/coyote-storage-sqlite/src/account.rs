@@ -2,11 +2,12 @@
 
 use async_trait::async_trait;
 use coyote_jose::{Jwk, Thumbprint};
+use coyote_protocol::Timestamp;
 use coyote_storage::{
     Account, AccountChange, AccountId, AccountStore, AuditEvent, Cause, Conflict, Creation, DirectoryId,
     ExternalAccount, Result, StorageError,
 };
-use diesel::{prelude::*, sqlite::Sqlite};
+use diesel::{dsl, prelude::*, sqlite::Sqlite};
 
 use crate::{
     SqliteStorage, audit,
@@ -100,6 +101,42 @@ fn save(connection: &mut SqliteConnection, account: &Account, key: Thumbprint) -
         .and(accounts::revoked.is_null());
     let saved = update(connection, accounts::table, AccountRow::from(account), as_loaded)?;
     guarded(saved, Conflict::AccountNotValid)
+}
+
+pub(crate) fn export(
+    connection: &mut SqliteConnection,
+    after: Option<AccountId>,
+    limit: u32,
+) -> Result<Vec<Account>, Failure> {
+    let page = accounts::table.order(accounts::id).limit(limit.into()).select(AccountRow::as_select());
+    let rows: Vec<AccountRow> = match after {
+        Some(after) => page.filter(accounts::id.gt(Bits(after))).load(connection)?,
+        None => page.load(connection)?,
+    };
+    Ok(rows.into_iter().map(Account::from).collect())
+}
+
+pub(crate) fn import(connection: &mut SqliteConnection, account: &Account) -> Result<(), Failure> {
+    let holder = load_by_key(connection, &account.directory, account.key.thumbprint())?;
+    if let Some(holder) = holder.filter(|holder| holder.id != account.id) {
+        // Nothing has the digest of two ids, and nothing that is outdated is older than time.
+        let nobodys: [u8; 32] =
+            std::array::from_fn(|at| holder.id.as_bytes().get(at % 16).copied().unwrap_or(0));
+        let outdated = (
+            accounts::thumbprint.eq(Printed(Thumbprint::from_bytes(nobodys))),
+            accounts::created.eq(Millis(Timestamp::from_millis(i64::MIN))),
+        );
+        update(connection, accounts::table, outdated, accounts::id.eq(Bits(holder.id)))?;
+    }
+    let same = accounts::id.eq(Bits(account.id));
+    if update(connection, accounts::table, AccountRow::from(account), same)? == 0 {
+        diesel::insert_into(accounts::table).values(AccountRow::from(account)).execute(connection)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn exists(connection: &mut SqliteConnection, id: &AccountId) -> QueryResult<bool> {
+    diesel::select(dsl::exists(accounts::table.find(Bits(*id)))).get_result(connection)
 }
 
 #[async_trait]

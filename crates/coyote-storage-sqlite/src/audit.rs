@@ -75,6 +75,33 @@ pub(crate) fn remove(
     Ok(old.len())
 }
 
+/// Records from the one after the `after`th, each with its number.
+pub(crate) fn export(
+    connection: &mut SqliteConnection,
+    after: Option<u64>,
+    limit: u32,
+) -> Result<Vec<(u64, AuditRecord)>, Failure> {
+    let after = after.map_or(i64::MIN, number);
+    let page = audit::table.filter(audit::seq.gt(after)).order(audit::seq).limit(limit.into());
+    let rows: Vec<(i64, AuditRow)> = page.select((audit::seq, AuditRow::as_select())).load(connection)?;
+    Ok(rows.into_iter().map(|(seq, row)| (seq.unsigned_abs(), row.into())).collect())
+}
+
+pub(crate) fn import(
+    connection: &mut SqliteConnection,
+    seq: u64,
+    record: AuditRecord,
+) -> Result<(), Failure> {
+    let row = (audit::seq.eq(number(seq)), AuditRow::from(record));
+    diesel::replace_into(audit::table).values(row).execute(connection)?;
+    Ok(())
+}
+
+/// As the column has it.
+pub(crate) fn number(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
 #[async_trait]
 impl AuditLog for SqliteStorage {
     async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditRecord>> {

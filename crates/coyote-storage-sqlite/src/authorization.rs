@@ -6,20 +6,21 @@ use coyote_storage::{
     AccountId, Authorization, AuthorizationId, AuthorizationStore, BeginValidation, Cause, Challenge,
     ChallengeId, Conflict, Job, Lease, Result, StorageError, ValidationBegun, ValidationOutcome, Work,
 };
-use diesel::{prelude::*, sqlite::Sqlite};
+use diesel::{dsl, prelude::*, sqlite::Sqlite};
 
 use crate::{
     SqliteStorage, account,
     column::{Bits, Json, Millis, Named},
     error::{Failure, guarded, taken},
     job,
-    schema::authorizations,
+    schema::{authorizations, order_authorizations},
     trace,
     update::update,
 };
 
-#[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = authorizations, check_for_backend(Sqlite), treat_none_as_default_value = false)]
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = authorizations, check_for_backend(Sqlite))]
+#[diesel(treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(crate) struct AuthorizationRow {
     id: Bits<AuthorizationId>,
     account_id: Bits<AccountId>,
@@ -146,6 +147,35 @@ pub(crate) fn insert(
     let row = AuthorizationRow { orphaned, ..AuthorizationRow::from(authorization) };
     let new = diesel::insert_into(authorizations::table).values(row);
     new.execute(connection).map_err(taken(Conflict::IdInUse))?;
+    Ok(())
+}
+
+pub(crate) fn export(
+    connection: &mut SqliteConnection,
+    after: Option<AuthorizationId>,
+    limit: u32,
+) -> Result<Vec<Authorization>, Failure> {
+    let page = authorizations::table.order(authorizations::id).limit(limit.into());
+    let page = page.select(AuthorizationRow::as_select());
+    let rows: Vec<AuthorizationRow> = match after {
+        Some(after) => page.filter(authorizations::id.gt(Bits(after))).load(connection)?,
+        None => page.load(connection)?,
+    };
+    Ok(rows.into_iter().map(Authorization::from).collect())
+}
+
+pub(crate) fn import(
+    connection: &mut SqliteConnection,
+    authorization: &Authorization,
+) -> Result<(), Failure> {
+    let needs =
+        order_authorizations::table.filter(order_authorizations::authorization_id.eq(Bits(authorization.id)));
+    let needed: bool = diesel::select(dsl::exists(needs)).get_result(connection)?;
+    let row = || AuthorizationRow { orphaned: !needed, ..AuthorizationRow::from(authorization) };
+    let same = authorizations::id.eq(Bits(authorization.id));
+    if update(connection, authorizations::table, row(), same)? == 0 {
+        diesel::insert_into(authorizations::table).values(row()).execute(connection)?;
+    }
     Ok(())
 }
 

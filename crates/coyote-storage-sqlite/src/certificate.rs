@@ -130,6 +130,53 @@ pub(crate) fn remove(connection: &mut SqliteConnection, id: &CertificateId) -> R
     Ok(())
 }
 
+pub(crate) fn export(
+    connection: &mut SqliteConnection,
+    after: Option<CertificateId>,
+    limit: u32,
+) -> Result<Vec<Certificate>, Failure> {
+    let page = certificates::table.order(certificates::id).limit(limit.into());
+    let page = page.select(CertificateRow::as_select());
+    let rows: Vec<CertificateRow> = match after {
+        Some(after) => page.filter(certificates::id.gt(Bits(after))).load(connection)?,
+        None => page.load(connection)?,
+    };
+    Ok(rows.into_iter().map(Certificate::from).collect())
+}
+
+/// `false` if its order is not there.
+pub(crate) fn import(connection: &mut SqliteConnection, certificate: Certificate) -> Result<bool, Failure> {
+    if order::find(connection, &certificate.order)?.is_none() {
+        return Ok(false);
+    }
+    let row = CertificateRow::from(certificate);
+    diesel::replace_into(certificates::table).values(row).execute(connection)?;
+    Ok(true)
+}
+
+/// Serial numbers, each with its order and when it was recorded.
+pub(crate) fn export_serials(
+    connection: &mut SqliteConnection,
+    after: Option<Serial>,
+    limit: u32,
+) -> Result<Vec<(Serial, OrderId, Timestamp)>, Failure> {
+    let after = after.map_or(String::new(), |serial| serial.to_string());
+    let page = serials::table.filter(serials::serial.gt(after)).order(serials::serial).limit(limit.into());
+    let rows: Vec<(Printed<Serial>, Bits<OrderId>, Millis)> = page.load(connection)?;
+    Ok(rows.into_iter().map(|(serial, order, reserved)| (serial.0, order.0, reserved.0)).collect())
+}
+
+pub(crate) fn import_serial(
+    connection: &mut SqliteConnection,
+    serial: Serial,
+    order: OrderId,
+    reserved: Timestamp,
+) -> Result<(), Failure> {
+    let row = SerialRow { serial: Printed(serial), order_id: Bits(order), reserved: Millis(reserved) };
+    diesel::replace_into(serials::table).values(row).execute(connection)?;
+    Ok(())
+}
+
 /// Notes that this order replaces a certificate, if it is to replace one.
 pub(crate) fn replace(connection: &mut SqliteConnection, by: &Order, now: Timestamp) -> Result<(), Failure> {
     let Some(id) = &by.replaces else { return Ok(()) };

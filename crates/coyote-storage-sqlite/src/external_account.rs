@@ -99,6 +99,31 @@ pub(crate) fn bind(
     guarded(saved, Failure::Changed)
 }
 
+pub(crate) fn export(
+    connection: &mut SqliteConnection,
+    after: Option<(DirectoryId, String)>,
+    limit: u32,
+) -> Result<Vec<ExternalAccountKey>, Failure> {
+    use external_account_keys::{directory, kid};
+
+    let page = external_account_keys::table.order((directory, kid)).limit(limit.into());
+    let page = page.select(KeyRow::as_select());
+    let rows: Vec<KeyRow> = match after {
+        Some((last, after)) => {
+            let last = last.as_str().to_owned();
+            let in_it = directory.eq(last.clone()).and(kid.gt(after));
+            page.filter(directory.gt(last).or(in_it)).load(connection)?
+        }
+        None => page.load(connection)?,
+    };
+    Ok(rows.into_iter().map(ExternalAccountKey::from).collect())
+}
+
+pub(crate) fn import(connection: &mut SqliteConnection, key: ExternalAccountKey) -> Result<(), Failure> {
+    diesel::replace_into(external_account_keys::table).values(KeyRow::from(key)).execute(connection)?;
+    Ok(())
+}
+
 #[async_trait]
 impl ExternalAccountStore for SqliteStorage {
     async fn create_external_account_key(&self, key: ExternalAccountKey, cause: &Cause) -> Result<()> {

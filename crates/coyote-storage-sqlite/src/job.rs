@@ -141,6 +141,19 @@ pub(crate) fn save_held(
     guarded(saved, StorageError::LeaseLost)
 }
 
+pub(crate) fn export(
+    connection: &mut SqliteConnection,
+    after: Option<JobId>,
+    limit: u32,
+) -> Result<Vec<Job>, Failure> {
+    let page = jobs::table.order(jobs::id).limit(limit.into()).select(JobRow::as_select());
+    let rows: Vec<JobRow> = match after {
+        Some(after) => page.filter(jobs::id.gt(Bits(after))).load(connection)?,
+        None => page.load(connection)?,
+    };
+    Ok(rows.into_iter().map(Job::from).collect())
+}
+
 #[dsl::auto_type(no_type_alias)]
 fn still_held(lease: &Lease, now: Timestamp) -> _ {
     let token: Bits<LeaseToken> = Bits(lease.terms.token);

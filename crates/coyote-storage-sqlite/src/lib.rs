@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod account;
+mod archive;
 mod audit;
 mod authorization;
 mod certificate;

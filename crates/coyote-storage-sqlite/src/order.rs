@@ -21,8 +21,9 @@ use crate::{
     update::update,
 };
 
-#[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = orders, check_for_backend(Sqlite), treat_none_as_default_value = false)]
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = orders, check_for_backend(Sqlite))]
+#[diesel(treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(crate) struct OrderRow {
     id: Bits<OrderId>,
     account_id: Bits<AccountId>,
@@ -168,6 +169,53 @@ pub(crate) fn remove(connection: &mut SqliteConnection, id: &OrderId) -> Result<
         update(connection, authorizations::table, authorizations::orphaned.eq(true), orphan)?;
     }
     Ok(())
+}
+
+pub(crate) fn export(
+    connection: &mut SqliteConnection,
+    after: Option<OrderId>,
+    limit: u32,
+) -> Result<Vec<(Order, Vec<AuthorizationId>)>, Failure> {
+    let page = orders::table.order(orders::id).limit(limit.into()).select(OrderRow::as_select());
+    let rows: Vec<OrderRow> = match after {
+        Some(after) => page.filter(orders::id.gt(Bits(after))).load(connection)?,
+        None => page.load(connection)?,
+    };
+    rows.into_iter()
+        .map(|row| {
+            let needed = order_authorizations::table
+                .filter(order_authorizations::order_id.eq(row.id))
+                .order(order_authorizations::position)
+                .select(order_authorizations::authorization_id);
+            let needed: Vec<Bits<AuthorizationId>> = needed.load(connection)?;
+            Ok((row.with(Vec::new()), needed.into_iter().map(|id| id.0).collect()))
+        })
+        .collect()
+}
+
+/// `false` if one of its authorizations, or its account, is not there.
+pub(crate) fn import(
+    connection: &mut SqliteConnection,
+    order: &Order,
+    authorizations: &[AuthorizationId],
+) -> Result<bool, Failure> {
+    let ids = authorizations.iter().copied().map(Bits);
+    let there = authorizations::table.filter(authorizations::id.eq_any(ids));
+    let all_there = there.count().get_result::<i64>(connection)? == authorizations.len() as i64;
+    if !all_there || !account::exists(connection, &order.account)? {
+        return Ok(false);
+    }
+    let same = orders::id.eq(Bits(order.id));
+    if update(connection, orders::table, OrderRow::from(order), same)? == 0 {
+        diesel::insert_into(orders::table).values(OrderRow::from(order)).execute(connection)?;
+    }
+    for (position, authorization) in (0..).zip(authorizations) {
+        let need = Need { order_id: Bits(order.id), position, authorization_id: Bits(*authorization) };
+        diesel::replace_into(order_authorizations::table).values(need).execute(connection)?;
+        let adopted = authorizations::id.eq(Bits(*authorization));
+        update(connection, authorizations::table, authorizations::orphaned.eq(false), adopted)?;
+    }
+    Ok(true)
 }
 
 /// Saves the issuance of an order that had none.

@@ -14,7 +14,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use coyote_protocol::{Nonce, Timestamp};
-use coyote_storage::{JobId, NonceStore, Quota, RateLimitStore, Result, Taken, conformance::Subject};
+use coyote_storage::{
+    JobId, NonceStore, Quota, RateLimitStore, Result, Taken,
+    conformance::{Archived, Subject},
+};
 use coyote_storage_sqlite::{SqliteOptions, SqliteStorage};
 use diesel::{
     Connection, RunQueryDsl, SqliteConnection, connection::SimpleConnection, sql_query, sql_types::Binary,
@@ -64,6 +67,11 @@ async fn fresh_storage() -> Subject {
     Subject::new(Arc::new(store), lose_job).keeping(directory)
 }
 
+async fn fresh_archive() -> Archived {
+    let Fresh { store, directory } = fresh();
+    Archived::new(Arc::new(store)).keeping(directory)
+}
+
 async fn fresh_nonces() -> Arc<dyn NonceStore> {
     Arc::new(fresh())
 }
@@ -73,5 +81,6 @@ async fn fresh_limits() -> Arc<dyn RateLimitStore> {
 }
 
 coyote_storage::storage_conformance!(fresh_storage);
+coyote_storage::archive_conformance!(fresh_archive);
 coyote_storage::nonce_conformance!(fresh_nonces);
 coyote_storage::rate_limit_conformance!(fresh_limits);

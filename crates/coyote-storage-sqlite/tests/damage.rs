@@ -50,7 +50,12 @@ async fn a_job_that_cannot_be_read_keeps_nobody_from_the_others() {
     storage.release_job(claimed.into_iter().next().unwrap(), now + 3 * DAY, &cause(now)).await.unwrap();
     let directory = DirectoryId::default();
     assert_eq!(storage.next_due(&directory).await.unwrap(), Some(now + DAY), "it is looked at again then");
-    let nothing =
-        Sweep { remove_expired_before: NOW, remove_issued_before: NOW, remove_audit_before: NOW, batch: 100 };
+    let nothing = Sweep {
+        remove_expired_before: NOW,
+        remove_issued_before: NOW,
+        remove_audit_before: NOW,
+        remove_traces_before: NOW,
+        batch: 100,
+    };
     assert!(storage.sweep(&nothing, &cause(now)).await.unwrap().is_empty(), "it is there, if unreadable");
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{AccountId, AuditEvent, Cause, Conflict, DirectoryId, Result};
 
 /// An account: a key that may ask for certificates, and how to reach who holds it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Account {
     /// Its id, which its URL is made of.
     pub id: AccountId,
@@ -19,14 +19,18 @@ pub struct Account {
     /// The URLs by which its holder can be reached.
     pub contact: Vec<String>,
     /// When its holder last agreed to the terms of service, if they did.
+    #[serde(with = "crate::millis::option", default)]
     pub terms_of_service_agreed: Option<Timestamp>,
     /// The account elsewhere that it was bound to. RFC 8555 7.3.4.
     pub external_account: Option<ExternalAccount>,
     /// When it was opened.
+    #[serde(with = "crate::millis")]
     pub created: Timestamp,
     /// When its holder closed it. RFC 8555 7.3.6.
+    #[serde(with = "crate::millis::option", default)]
     pub deactivated: Option<Timestamp>,
     /// When the operator closed it.
+    #[serde(with = "crate::millis::option", default)]
     pub revoked: Option<Timestamp>,
 }
 

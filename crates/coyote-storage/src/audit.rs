@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::{AccountId, Actor, Cause, CertificateId, OrderId, RequestId, Result, Serial};
 
 /// One change, and who is behind it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AuditRecord {
     /// When.
+    #[serde(with = "crate::millis")]
     pub at: Timestamp,
     /// In which request or run of a job.
     pub request: RequestId,

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use coyote_protocol::{AuthorizationStatus, ChallengeStatus, ChallengeType, Identifier, Problem, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, AuthorizationId, Cause, Challenge, ChallengeId, Conflict, Lease, LeaseTerms, Result,
@@ -9,7 +10,7 @@ use crate::{
 };
 
 /// An account's right to have certificates for one identifier, or its chance to earn that right.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Authorization {
     /// Its id, which its URL is made of.
     pub id: AuthorizationId,
@@ -18,14 +19,18 @@ pub struct Authorization {
     /// What it is for; a wildcard where the order asked for one.
     pub identifier: Identifier,
     /// When it was made.
+    #[serde(with = "crate::millis")]
     pub created: Timestamp,
     /// Until when it can be earned; once it is, until when it holds.
+    #[serde(with = "crate::millis")]
     pub expires: Timestamp,
     /// The ways to earn it, in the order in which they are offered, always the same.
     pub challenges: Vec<Challenge>,
     /// When its account gave it up. RFC 8555 7.5.2.
+    #[serde(with = "crate::millis::option", default)]
     pub deactivated: Option<Timestamp>,
     /// When the server took it back.
+    #[serde(with = "crate::millis::option", default)]
     pub revoked: Option<Timestamp>,
 }
 

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A certificate that was issued.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Certificate {
     /// Its id, which its URL is made of.
     pub id: CertificateId,
@@ -21,20 +21,25 @@ pub struct Certificate {
     /// Its serial number.
     pub serial: Serial,
     /// The first moment of its validity.
+    #[serde(with = "crate::millis")]
     pub not_before: Timestamp,
     /// The last moment of its validity.
+    #[serde(with = "crate::millis")]
     pub not_after: Timestamp,
     /// The chain, leaf first, as PEM: byte for byte what its URL answers, for ever.
     pub chain: String,
     /// Other chains to other roots, likewise. RFC 8555 7.4.2.
     pub alternates: Vec<String>,
     /// When it was issued.
+    #[serde(with = "crate::millis")]
     pub issued: Timestamp,
     /// When and why it was revoked, if it was.
     pub revocation: Option<Revocation>,
     /// When the issuer knew of the revocation: it was told, or did not need to be.
+    #[serde(with = "crate::millis::option", default)]
     pub issuer_told: Option<Timestamp>,
     /// When telling the issuer was given up: it would not be told, or no attempt was left.
+    #[serde(with = "crate::millis::option", default)]
     pub issuer_refused: Option<Timestamp>,
     /// The latest order that is to replace it. RFC 9773 5.
     pub replaced_by: Option<OrderId>,

@@ -12,6 +12,7 @@
 //! coyote_storage::storage_conformance!(fresh);
 //! coyote_storage::nonce_conformance!(fresh_nonces); // async fn fresh_nonces() -> Arc<dyn NonceStore>
 //! coyote_storage::rate_limit_conformance!(fresh_limits); // async fn fresh_limits() -> Arc<dyn RateLimitStore>
+//! coyote_storage::archive_conformance!(fresh_archives); // async fn fresh_archives() -> Archived
 //! ```
 //!
 //! Each becomes one `#[test]` a promise, with a store of its own and a multi-threaded runtime of its own.
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use crate::{NonceStore, RateLimitStore};
 
 pub mod accounts;
+pub mod archives;
 pub mod audit;
 pub mod authorizations;
 pub mod certificates;
@@ -58,6 +60,7 @@ mod table;
 pub mod traces;
 pub mod validation;
 
+pub use self::archives::Archived;
 pub use self::faulty::{Fault, FaultyStorage};
 pub use self::fixture::{Subject, World};
 pub use crate::memory::PlantedFault;
@@ -75,6 +78,9 @@ pub const STORAGE: &[Promise<World>] = crate::__promises!(storage[table::promise
 
 /// What every nonce store promises. Each test is given two stores that have nothing in common.
 pub const NONCES: &[Promise<[Arc<dyn NonceStore>; 2]>] = crate::__promises!(nonces[table::promises]);
+
+/// What every storage promises that can be copied, and be a copy.
+pub const ARCHIVES: &[Promise<Archived>] = crate::__promises!(archives[table::promises]);
 
 /// What every store of rate limits promises.
 pub const RATE_LIMITS: &[Promise<Arc<dyn RateLimitStore>>] = crate::__promises!(rate_limits[table::promises]);

@@ -5,11 +5,12 @@
 
 use async_trait::async_trait;
 use coyote_protocol::{DnsName, Identifier, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::{AuditEvent, Cause, Conflict, DirectoryId, Result};
 
 /// A MAC key that was handed out, and what it is good for.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExternalAccountKey {
     /// Its key identifier, unique in the directory.
     pub kid: String,
@@ -20,8 +21,10 @@ pub struct ExternalAccountKey {
     /// Whom it was given to, in the operator's words.
     pub comment: String,
     /// When it was made.
+    #[serde(with = "crate::millis")]
     pub created: Timestamp,
     /// Until when it opens accounts.
+    #[serde(with = "crate::millis::option", default)]
     pub expires: Option<Timestamp>,
     /// How many accounts it opens.
     pub most_accounts: Option<u32>,
@@ -31,6 +34,7 @@ pub struct ExternalAccountKey {
     /// policy allows.
     pub domains: Vec<DnsName>,
     /// When the operator took it back. Accounts that it opened are not touched.
+    #[serde(with = "crate::millis::option", default)]
     pub revoked: Option<Timestamp>,
 }
 

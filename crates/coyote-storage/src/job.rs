@@ -111,7 +111,7 @@ impl Work {
 }
 
 /// Work that the server owes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// Its id, [`Work::job`].
     pub id: JobId,
@@ -120,6 +120,7 @@ pub struct Job {
     /// What is to be done.
     pub work: Work,
     /// Not before then. Backoff moves this, so it survives a restart.
+    #[serde(with = "crate::millis")]
     pub due: Timestamp,
     /// How often it was begun, counted as it is claimed: a job that kills the process still uses them up.
     pub attempts: u32,
@@ -128,11 +129,12 @@ pub struct Job {
 }
 
 /// The terms of a lease that is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseTerms {
     /// The secret of the holder: 128 random bits.
     pub token: LeaseToken,
     /// When it ends, and the job is anybody's.
+    #[serde(with = "crate::millis")]
     pub expires: Timestamp,
 }
 

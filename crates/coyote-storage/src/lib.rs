@@ -16,6 +16,7 @@
 //! are the exception, as a nonce store mints what it alone can recognise.
 
 mod account;
+pub mod archive;
 mod audit;
 mod authorization;
 mod cause;
@@ -28,6 +29,7 @@ mod external_account;
 mod id;
 mod job;
 mod memory;
+mod millis;
 mod nonce;
 mod order;
 mod rate_limit;
@@ -38,6 +40,7 @@ mod sweep;
 mod trace;
 
 pub use account::{Account, AccountChange, AccountStore, Creation, ExternalAccount};
+pub use archive::{Archive, Record, RecordKey, RecordKind, Standing};
 pub use audit::{AuditEvent, AuditFilter, AuditLog, AuditRecord};
 pub use authorization::{
     Authorization, AuthorizationStore, BeginValidation, ValidationBegun, ValidationOutcome,

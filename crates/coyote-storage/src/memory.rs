@@ -9,10 +9,11 @@ use coyote_protocol::Timestamp;
 use crate::{
     Account, AccountId, AuditEvent, AuditRecord, Authorization, AuthorizationId, Cause, Certificate,
     CertificateId, Conflict, DirectoryId, ExternalAccountKey, Job, JobId, Lease, Order, OrderId, Result,
-    SealedNonces, Serial, StorageError, TraceRecord,
+    SealedNonces, Serial, Standing, StorageError, TraceRecord,
 };
 
 mod account;
+mod archive;
 mod audit;
 mod authorization;
 mod certificate;
@@ -48,9 +49,10 @@ struct State {
     authorizations: BTreeMap<AuthorizationId, Authorization>,
     certificates: BTreeMap<CertificateId, Certificate>,
     certificate_serials: BTreeMap<Serial, CertificateId>,
-    serials: BTreeMap<Serial, OrderId>,
+    serials: BTreeMap<Serial, (OrderId, Timestamp)>,
     jobs: BTreeMap<JobId, Job>,
-    audit: Vec<AuditRecord>,
+    audit: BTreeMap<u64, AuditRecord>,
+    standing: Standing,
     traces: Vec<TraceRecord>,
     #[cfg(any(test, feature = "conformance"))]
     fault: Option<PlantedFault>,
@@ -82,6 +84,7 @@ impl MemoryStorage {
             drop(state);
             return self.write_without_guard(body);
         }
+        state.require_in_place()?;
         body(&mut state)
     }
 
@@ -150,7 +153,8 @@ impl State {
     }
 
     fn record(&mut self, event: AuditEvent, cause: &Cause) {
-        self.audit.push(AuditRecord::new(event, cause));
+        let next = self.audit.last_key_value().map_or(1, |(last, _)| last + 1);
+        self.audit.insert(next, AuditRecord::new(event, cause));
     }
 
     fn keep_trace(&mut self, cause: &Cause) {

@@ -5,6 +5,7 @@
 
 use async_trait::async_trait;
 use coyote_protocol::{AuthorizationStatus, ChallengeType, Identifier, OrderStatus, Problem, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, AuditEvent, Authorization, AuthorizationId, Cause, Certificate, CertificateId, Conflict,
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// A request for one certificate.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Order {
     /// Its id, which its URL is made of.
     pub id: OrderId,
@@ -23,14 +24,18 @@ pub struct Order {
     /// The profile that the certificate is to follow.
     pub profile: Option<String>,
     /// The `notBefore` that was asked for.
+    #[serde(with = "crate::millis::option", default)]
     pub not_before: Option<Timestamp>,
     /// The `notAfter` that was asked for.
+    #[serde(with = "crate::millis::option", default)]
     pub not_after: Option<Timestamp>,
     /// The certificate that the new one is to replace. RFC 9773 5.
     pub replaces: Option<CertificateId>,
     /// When it was made.
+    #[serde(with = "crate::millis")]
     pub created: Timestamp,
     /// Until when it can be finalized.
+    #[serde(with = "crate::millis")]
     pub expires: Timestamp,
     /// One authorization for each identifier, in the same order.
     pub authorizations: Vec<Authorization>,
@@ -43,13 +48,14 @@ pub struct Order {
 }
 
 /// An issuance that began.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Issuance {
     /// The PKCS#10 request, as DER. From it come the public key, and nothing else.
     pub csr: Vec<u8>,
     /// The serial number that may be signed with now.
     pub serial: Serial,
     /// When it began.
+    #[serde(with = "crate::millis")]
     pub began: Timestamp,
 }
 

@@ -4,13 +4,15 @@
 
 use async_trait::async_trait;
 use coyote_protocol::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::{AuthorizationId, OrderId, RequestId, Result};
 
 /// What one attempt saw: a validation, or an issuance.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TraceRecord {
     /// When the attempt began.
+    #[serde(with = "crate::millis")]
     pub at: Timestamp,
     /// The run that made it. Clients are told this, so that they can name it.
     pub request: RequestId,
@@ -23,7 +25,8 @@ pub struct TraceRecord {
 }
 
 /// What an attempt was about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum TraceSubject {
     /// A challenge of this authorization.
     Authorization(AuthorizationId),

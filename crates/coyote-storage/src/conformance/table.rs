@@ -221,6 +221,19 @@ macro_rules! __promises {
             nonces::a_nonce_expires
         }
     };
+    (archives [$($then:tt)*] $($with:tt)*) => {
+        $($then)*! {
+            ($($with)*)
+            archives::what_is_copied_reads_back_as_it_was
+            archives::what_is_copied_again_changes_nothing
+            archives::what_changed_since_is_changed_and_what_is_gone_is_removed
+            archives::accounts_that_have_exchanged_their_keys_are_copied
+            archives::what_refers_to_a_record_that_is_not_there_waits_for_it
+            archives::pages_of_any_length_make_up_the_whole_archive
+            archives::work_goes_on_in_the_copy
+            archives::a_storage_that_has_left_refuses_every_write_until_it_is_back
+        }
+    };
     (rate_limits [$($then:tt)*] $($with:tt)*) => {
         $($then)*! {
             ($($with)*)
@@ -271,6 +284,16 @@ macro_rules! storage_conformance {
 macro_rules! nonce_conformance {
     ($make:path) => {
         $crate::__promises! { nonces [$crate::__tests] async { [$make().await, $make().await] } }
+    };
+}
+
+/// Tests a storage that can be copied, and be a copy: one test for each promise of [`Archive`](crate::Archive).
+///
+/// Takes the name of an `async fn() -> Archived`; see [`Archived`](crate::conformance::Archived).
+#[macro_export]
+macro_rules! archive_conformance {
+    ($make:path) => {
+        $crate::__promises! { archives [$crate::__tests] $make() }
     };
 }
 

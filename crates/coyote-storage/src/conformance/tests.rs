@@ -19,6 +19,16 @@ mod storage {
     crate::storage_conformance!(super::fresh);
 }
 
+mod archives_of_memory {
+    use super::*;
+
+    async fn fresh() -> Archived {
+        Archived::new(Arc::new(MemoryStorage::new()))
+    }
+
+    crate::archive_conformance!(fresh);
+}
+
 mod nonces_of_memory {
     use super::*;
 
@@ -56,6 +66,7 @@ fn the_kit_notices_every_planted_fault() {
 fn every_promise_that_is_written_is_on_the_list() {
     let sources = [
         include_str!("accounts.rs"),
+        include_str!("archives.rs"),
         include_str!("audit.rs"),
         include_str!("authorizations.rs"),
         include_str!("certificates.rs"),
@@ -80,6 +91,7 @@ fn every_promise_that_is_written_is_on_the_list() {
     let written: BTreeSet<_> = written.filter_map(|rest| rest.split('(').next()).collect();
     let storage = STORAGE.iter().map(|promise| promise.name);
     let listed = storage.chain(NONCES.iter().map(|promise| promise.name));
+    let listed = listed.chain(ARCHIVES.iter().map(|promise| promise.name));
     let listed: BTreeSet<_> = listed.chain(RATE_LIMITS.iter().map(|promise| promise.name)).collect();
     assert_eq!(listed, written);
 }
@@ -89,10 +101,11 @@ fn each_promise_has_a_name_of_its_own() {
     let names: BTreeSet<_> = STORAGE.iter().map(|promise| promise.name).collect();
     assert_eq!(names.len(), STORAGE.len());
     println!(
-        "{} promises of storage, {} of nonces, {} of rate limits",
+        "{} promises of storage, {} of nonces, {} of rate limits, {} of archives",
         names.len(),
         NONCES.len(),
-        RATE_LIMITS.len()
+        RATE_LIMITS.len(),
+        ARCHIVES.len()
     );
 }
 

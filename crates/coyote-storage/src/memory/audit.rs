@@ -10,7 +10,7 @@ impl AuditLog for MemoryStorage {
             let wanted = |record: &&AuditRecord| {
                 filter.subject.as_ref().is_none_or(|subject| *subject == record.event.subject())
             };
-            Ok(state.audit.iter().rev().filter(wanted).take(filter.limit as usize).cloned().collect())
+            Ok(state.audit.values().rev().filter(wanted).take(filter.limit as usize).cloned().collect())
         })
     }
 }

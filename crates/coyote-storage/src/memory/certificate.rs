@@ -21,14 +21,14 @@ impl CertificateStore for MemoryStorage {
             }
             let mut order = state.order(&account, &order)?;
             order.replace_serial(serial.clone());
-            state.serials.insert(serial, order.id);
+            state.serials.insert(serial, (order.id, cause.now));
             state.save_order(order)?;
             Ok(())
         })
     }
 
     async fn reserved_serial(&self, serial: &Serial) -> Result<OrderId> {
-        self.read(|state| state.serials.get(serial).copied().ok_or(StorageError::NotFound))
+        self.read(|state| state.serials.get(serial).map(|(order, _)| *order).ok_or(StorageError::NotFound))
     }
 
     async fn certificate(&self, account: &AccountId, id: &CertificateId) -> Result<Certificate> {

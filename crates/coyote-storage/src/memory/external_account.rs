@@ -80,7 +80,7 @@ impl State {
         key.cloned().ok_or(StorageError::NotFound)
     }
 
-    fn save_external_account_key(&mut self, key: ExternalAccountKey) {
+    pub(super) fn save_external_account_key(&mut self, key: ExternalAccountKey) {
         self.external_account_keys.insert((key.directory.clone(), key.kid.clone()), key);
     }
 }

@@ -1,3 +1,6 @@
+#[cfg(any(test, feature = "conformance"))]
+use std::collections::BTreeMap;
+
 use crate::{AccountId, Cause, Job, Lease, Result, StorageError};
 
 #[cfg(any(test, feature = "conformance"))]
@@ -47,7 +50,7 @@ impl MemoryStorage {
     /// Everything that is stored except audit records, nonces and rate limits, as text: equal texts, equal
     /// contents.
     pub fn dump(&self) -> String {
-        self.read(|state| format!("{:#?}", State { audit: Vec::new(), ..state.clone() }))
+        self.read(|state| format!("{:#?}", State { audit: BTreeMap::new(), ..state.clone() }))
     }
 
     /// Removes a job, as no operation does: damage for a sweep to repair.

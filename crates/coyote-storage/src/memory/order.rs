@@ -35,8 +35,9 @@ impl OrderStore for MemoryStorage {
             let authorizations = std::mem::take(&mut order.authorizations);
             let ids = authorizations.iter().map(|new| new.id).chain(reused).collect();
             state.authorizations.extend(authorizations.into_iter().map(|new| (new.id, new)));
-            let stored = StoredOrder { order, authorizations: ids };
+            let mut stored = StoredOrder { order, authorizations: ids };
             let joined = state.join(&stored)?;
+            stored.authorizations = joined.authorizations.iter().map(|held| held.id).collect();
             state.orders.insert(joined.id, stored);
             Ok(joined)
         })
@@ -71,7 +72,7 @@ impl OrderStore for MemoryStorage {
                 return Err(Conflict::SerialInUse.into());
             }
             let order = state.save_order(order)?;
-            state.serials.insert(begin.serial, order.id);
+            state.serials.insert(begin.serial, (order.id, cause.now));
             let job = Job::new(directory, Work::issuance(&order), begin.lease, cause.now);
             let lease = job.born_lease();
             state.jobs.insert(job.id, job);

@@ -71,7 +71,7 @@ impl State {
     fn remove_audit(&mut self, sweep: &Sweep) -> u64 {
         let before = self.audit.len();
         let mut left = sweep.batch;
-        self.audit.retain(|record| {
+        self.audit.retain(|_, record| {
             let remove = left > 0 && record.at < sweep.remove_audit_before;
             left -= u32::from(remove);
             !remove
