@@ -1,7 +1,6 @@
 //! Another ACME server, to test the tests: Debian's `pebble`.
 
 use std::{
-    env,
     fs::{self, File},
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -55,7 +54,7 @@ impl Pebble {
         let file = directory.path().join("config.json");
         fs::write(&file, json!({"pebble": config}).to_string()).expect("a file can be written");
         let log = File::create(directory.path().join("log")).expect("a file");
-        let mut command = Command::new(env::var_os("PEBBLE_BIN").unwrap_or_else(|| "pebble".into()));
+        let mut command = Command::new("pebble");
         command.arg("-config").arg(file).args(["-dnsserver", &dns.address().to_string()]);
         command
             .env("PEBBLE_VA_NOSLEEP", "1")

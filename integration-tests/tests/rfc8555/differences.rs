@@ -1,6 +1,6 @@
 //! What pebble does otherwise, and which sentence says so.
 
-use crate::runner::Report;
+use crate::{promise::Promise, runner::Report};
 
 /// A promise that pebble does not keep.
 pub(crate) struct Difference {
@@ -160,10 +160,15 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     },
 ];
 
+/// What is known of a promise that pebble does not keep.
+pub(crate) fn reason(promise: &Promise) -> Option<&'static str> {
+    let listed = DIFFERENCES.iter().find(|difference| difference.promise == promise.text);
+    listed.map(|difference| difference.reason)
+}
+
 /// Whether what pebble does not keep is just what is listed, as far as it was asked.
 pub(crate) fn explained(report: &Report) -> bool {
-    let is_listed = |text: &str| DIFFERENCES.iter().any(|difference| difference.promise == text);
-    let new: Vec<_> = report.broken().filter(|(promise, _)| !is_listed(promise.text)).collect();
+    let new: Vec<_> = report.broken().filter(|(promise, _)| reason(promise).is_none()).collect();
     let is_broken = |text: &str| report.broken().any(|(promise, _)| promise.text == text);
     let was_asked = |text: &str| report.outcomes.iter().any(|(promise, _)| promise.text == text);
     let gone: Vec<_> = DIFFERENCES

@@ -40,7 +40,7 @@ use std::{env, process::ExitCode};
 use integration_tests::missing;
 
 use promise::Promise;
-use runner::{Report, run};
+use runner::run;
 
 /// The sections that make promises of a server, and what they are about.
 const SECTIONS: &[(&str, &str)] = &[
@@ -125,7 +125,7 @@ fn main() -> ExitCode {
     let well = match aim::elsewhere() {
         Some(server) => {
             let report = run(&server, &promises);
-            report.print(&server.client.directory_url);
+            report.print(&server.client.directory_url, |_| None);
             report.total().broken == 0
         }
         None => ours(&promises, filters.is_empty()),
@@ -151,18 +151,14 @@ fn chosen(filters: &[String]) -> Vec<&'static Promise> {
 
 /// acmed keeps all promises; pebble, all but those that are listed; and the documentation says so.
 fn ours(promises: &[&'static Promise], all: bool) -> bool {
-    let acmed = on(aim::acmed, "acmed", promises);
+    let acmed = run(&aim::acmed(), promises);
+    acmed.print("acmed", |_| None);
     let mut well = acmed.total().broken == 0;
     if missing("pebble") {
         return well;
     }
-    let pebble = on(aim::pebble, "pebble", promises);
+    let pebble = run(&aim::pebble(), promises);
+    pebble.print("pebble", differences::reason);
     well &= differences::explained(&pebble);
     well && (!all || documented::is_up_to_date(&acmed, &pebble))
-}
-
-fn on(start: fn() -> server::Server, name: &str, promises: &[&'static Promise]) -> Report {
-    let report = run(&start(), promises);
-    report.print(name);
-    report
 }

@@ -128,8 +128,9 @@ impl Report {
         })
     }
 
-    /// Prints the counts, and after them what was not kept or not asked, and why.
-    pub(crate) fn print(&self, server: &str) {
+    /// Prints the counts, and after them what was not kept or not asked, and why. What was known before (`known` has a
+    /// reason for it) is said in a line.
+    pub(crate) fn print(&self, server: &str, known: impl Fn(&Promise) -> Option<&'static str>) {
         println!("\n{server}\n\n{:<10}{:<40}{:>7}{:>8}{:>6}", "section", "about", "passed", "failed", "n.a.");
         let line = |section: &str, about: &str, counts: Counts| {
             let Counts { kept, broken, not_applicable } = counts;
@@ -147,6 +148,10 @@ impl Report {
             let Promise { section, level, text, .. } = promise;
             match outcome {
                 Outcome::Kept => {}
+                Outcome::Broken(_) if known(promise).is_some() => {
+                    let reason = known(promise).unwrap_or_default();
+                    println!("differs {section}, {}: {text}\n        {reason}", level.word());
+                }
                 Outcome::Broken(reason) => {
                     println!("FAILED  {section}, {}: {text}\n        {}", level.word(), shortened(reason));
                 }
