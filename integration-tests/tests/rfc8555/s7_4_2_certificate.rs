@@ -11,6 +11,9 @@ use crate::{
 
 const CHAIN: &str = "application/pem-certificate-chain";
 
+/// A single certificate. RFC 2585.
+const DER: &str = "application/pkix-cert";
+
 pub(crate) const PROMISES: &[Promise] = &[
     must("7.4.2", "a certificate is a PEM chain unless asked for otherwise", |server| {
         let answer = download(server, None).expect(200);
@@ -26,20 +29,43 @@ pub(crate) const PROMISES: &[Promise] = &[
         let again = server.owner().post_as_get(&issued.order.text("certificate")).expect(200).text();
         assert_eq!(again, issued.chain);
     }),
-    must("7.4.2", "a format is another than the PEM chain only as the answer says", |server| {
-        let answer = download(server, Some("application/pkix-cert"));
-        match (answer.status, &*answer.media_type()) {
-            (200, "application/pkix-cert") => drop(X509::from_der(&answer.body).expect("DER")),
-            (200, CHAIN) => drop(X509::from_pem(&answer.body).expect("PEM")),
-            _ => drop(answer.refused()),
-        }
+    must(
+        "7.4.2",
+        "what is served in another format is what was asked for, or else the PEM chain",
+        |server| {
+            for format in [DER, "application/pkcs7-mime", "image/png"] {
+                let answer = download(server, Some(format));
+                if answer.status == 200 {
+                    assert!([format, CHAIN].contains(&&*answer.media_type()), "got {answer}");
+                } else {
+                    let _ = answer.refused();
+                }
+            }
+        },
+    ),
+    must("7.4.2", "who takes any format gets one", |server| {
+        let answer = download(server, Some("text/html, */*;q=0.1")).expect(200);
+        assert!([CHAIN, DER].contains(&&*answer.media_type()), "got {answer}");
     }),
-    should("7.4.2", "a single certificate leads up to its issuer", |server| {
-        let answer = download(server, Some("application/pkix-cert"));
-        if answer.status != 200 || answer.media_type() != "application/pkix-cert" {
-            not_applicable("it has no format for a single certificate");
+    must("7.4.2", "a single certificate is the one that heads the chain", |server| {
+        let account = server.owner();
+        let issued = server.issued(account);
+        let single = X509::from_der(&single(server, &issued).body).expect("DER");
+        assert_eq!(single.to_der().expect("DER"), chain(&issued.chain)[0].to_der().expect("DER"));
+    }),
+    should("7.4.2", "a single certificate leads up to its issuer's", |server| {
+        let account = server.owner();
+        let issued = server.issued(account);
+        let answer = single(server, &issued);
+        let up = answer.links("up");
+        assert!(!up.is_empty(), "got {answer}");
+        let single = X509::from_der(&answer.body).expect("DER");
+        for url in up {
+            let request = account.signed_bytes(&url, Vec::new()).request().with("Accept", DER);
+            let issuer = server.client.send(&request).expect(200);
+            let key = X509::from_der(&issuer.body).expect("DER").public_key().expect("a key");
+            assert!(single.verify(&key).expect("a signature"), "{url}");
         }
-        assert!(!answer.links("up").is_empty(), "got {answer}");
     }),
     should("7.4.2", "alternate chains begin with the same certificate", |server| {
         let issued = server.issued(server.owner());
@@ -95,9 +121,21 @@ pub(crate) const PROMISES: &[Promise] = &[
 
 /// A new certificate, asked for in this format.
 fn download(server: &Server, format: Option<&str>) -> Response {
-    let account = server.owner();
-    let issued = server.issued(account);
-    let request = account.signed_bytes(&issued.order.text("certificate"), Vec::new()).request();
+    let issued = server.issued(server.owner());
+    read(server, &issued, format)
+}
+
+/// A certificate of the owner's, without its chain.
+fn single(server: &Server, issued: &Issued) -> Response {
+    let answer = read(server, issued, Some(DER));
+    if answer.status != 200 || answer.media_type() != DER {
+        not_applicable("it has no format for a single certificate");
+    }
+    answer
+}
+
+fn read(server: &Server, issued: &Issued, format: Option<&str>) -> Response {
+    let request = server.owner().signed_bytes(&issued.order.text("certificate"), Vec::new()).request();
     server.client.send(&match format {
         Some(format) => request.with("Accept", format),
         None => request,
