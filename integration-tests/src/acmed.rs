@@ -8,7 +8,7 @@ use std::{
     fs::{File, OpenOptions},
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -196,16 +196,22 @@ impl Acmed {
     /// If the command fails.
     #[must_use]
     pub fn beside(&self, arguments: &[&str]) -> String {
+        let output = self.run_beside(arguments);
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "acmed {}: {complaint}", arguments.join(" "));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// The same, however the command ends.
+    #[must_use]
+    pub fn run_beside(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(binary());
         command.args(arguments).arg("--data-dir").arg(self.data()).args(["--base-url", &self.base_url]);
         let config = self.path("acmed.toml");
         if config.exists() {
             command.arg("--config").arg(config);
         }
-        let output = command.output().expect("acmed can be run");
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "acmed {}: {complaint}", arguments.join(" "));
-        String::from_utf8(output.stdout).expect("text")
+        command.output().expect("acmed can be run")
     }
 
     /// Its process id.

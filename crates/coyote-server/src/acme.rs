@@ -13,7 +13,7 @@ use crate::{
     entropy::{Entropy, SystemEntropy},
     issue::{Issuer, Profiles},
     limits::{InvalidLimit, Limits},
-    policy::{AllowAll, KeyPolicy, Policy, RateLimiter, RateLimits},
+    policy::{AllowAll, BY_POLICY, KeyPolicy, Policy, RateLimiter, RateLimits},
     reply::Reply,
     service::own_certificate::BY_OPERATOR,
     url::{InvalidBaseUrl, Urls, path},
@@ -23,6 +23,9 @@ use crate::{
     },
     work::Workshop,
 };
+
+/// Challenge types that no client can answer.
+const RESERVED: [&str; 2] = [BY_OPERATOR, BY_POLICY];
 
 /// An ACME server, less its transport: its seams, and one async method for each operation of RFC 8555.
 ///
@@ -166,9 +169,10 @@ impl Acme {
         self.validators.iter().filter(|validator| validator.offers(identifier))
     }
 
-    /// Whether this way of proving control is allowed for this identifier now.
+    /// Whether this way of proving control is allowed for this identifier now. A word needs no validator: the operator's
+    /// is given for one order, and so is a policy's, which is asked again when the order is finalized.
     pub(crate) fn allows_method(&self, identifier: &Identifier, method: &ChallengeType) -> bool {
-        method.as_str() == BY_OPERATOR
+        RESERVED.contains(&method.as_str())
             || self.validator(method).is_some_and(|validator| validator.offers(identifier))
     }
 }
@@ -202,7 +206,7 @@ impl AcmeBuilder {
         Self { caa: Some(caa), ..self }
     }
 
-    /// Who may have what. Default: [`AllowAll`].
+    /// Who may have what. Default: [`AllowAll`]. [`AllOf`](crate::policy::AllOf) makes one policy of several.
     pub fn with_policy(self, policy: impl Policy) -> Self {
         Self { policy: Arc::new(policy), ..self }
     }
@@ -267,7 +271,7 @@ impl AcmeBuilder {
         }
         for (at, validator) in validators.iter().enumerate() {
             let kind = validator.challenge_type();
-            if kind.as_str() == BY_OPERATOR {
+            if RESERVED.contains(&kind.as_str()) {
                 return Err(BuildError::ReservedType(kind));
             }
             if validators.iter().skip(at + 1).any(|other| other.challenge_type() == kind) {

@@ -29,9 +29,11 @@ use crate::{
     },
 };
 
+mod client;
 mod extract;
 mod respond;
 
+pub use client::TrustedProxies;
 use extract::Signed;
 
 /// Puts a server's routes into an application, below the path of its base URL.

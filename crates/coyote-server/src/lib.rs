@@ -30,5 +30,6 @@ pub use service::{
     external_account::ExternalAccountGrant,
     own_certificate::OwnCertificate,
     request::{Authenticated, Request},
+    would_issue::{Enquiry, Explanation, IdentifierExplanation, Objection, Objector, Reused},
 };
 pub use url::{InvalidBaseUrl, Urls, path};

@@ -25,6 +25,7 @@ pub(crate) mod own_certificate;
 mod renewal_info;
 pub(crate) mod request;
 mod revocation;
+pub(crate) mod would_issue;
 
 impl Acme {
     /// Makes an operation's result an answer: a problem document for an error, which is logged here and only here,

@@ -267,7 +267,7 @@ impl ReadyOrder<'_> {
 /// [`Unavailable`](crate::StorageError::Unavailable), not at all.
 #[async_trait]
 pub trait OrderStore: Send + Sync + 'static {
-    /// Stores a new order with the new authorizations in it, and attaches the account's existing authorizations
+    /// Stores a new order with the new authorizations in it, which may be valid from birth, and attaches the account's existing authorizations
     /// `reused`, which must be `valid`. The answer has all of them, [arranged](Order::arrange). If the order replaces a
     /// certificate, that is noted there, by [`Certificate::replace`]; of any number of concurrent orders that would
     /// replace one certificate, one succeeds.

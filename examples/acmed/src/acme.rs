@@ -1,26 +1,57 @@
 //! Putting the server together from its configuration.
 
-use std::sync::Arc;
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use coyote_server::{
     Acme, SystemClock, SystemEntropy,
-    issue::{CaFiles, CaRequest, LocalCa},
+    issue::{CaFiles, LocalCa},
     validate::{Caa, Dns01, DnsAccount01, DnsPersist01, Http01, TlsAlpn01, danger::AcceptAnyChallenge},
 };
+use openssl::x509::X509;
 
 use crate::{
     config::{ChallengeKind, Config},
     failure::Failure,
     network::{Resolving, network},
+    signer::CommandSigner,
     store::Store,
 };
 
+/// What keeps the server from starting.
+const NO_CA: &str = "there is no CA to issue with";
+
 /// The CA, and whether it was made just now.
-pub(crate) fn ca(files: &CaFiles, request: &CaRequest) -> Result<(LocalCa, bool), Failure> {
+pub(crate) fn ca(config: &Config) -> Result<(LocalCa, bool), Failure> {
+    let (files, request) = (config.ca_files(), config.ca.request());
+    if let Some(command) = config.ca.command() {
+        return Ok((ca_of_command(&files, command, config.ca.sign_timeout.0)?, false));
+    }
     let is_new = !files.are_complete();
-    let ca = LocalCa::load_or_create(files, request, &SystemClock, &SystemEntropy)
-        .map_err(Failure::because("there is no CA to issue with"))?;
+    let ca = LocalCa::load_or_create(&files, &request, &SystemClock, &SystemEntropy)
+        .map_err(Failure::because(NO_CA))?;
     Ok((ca, is_new))
+}
+
+fn ca_of_command(
+    files: &CaFiles,
+    command: (&str, &[String]),
+    patience: Duration,
+) -> Result<LocalCa, Failure> {
+    let mut chain = certificates(&files.intermediate)?;
+    chain.extend(certificates(&files.root)?);
+    let own = chain.first().ok_or_else(|| Failure::new(NO_CA))?;
+    let key = own.public_key().map_err(Failure::because(NO_CA))?;
+    let signer = CommandSigner::new(command, patience, key).map_err(Failure::because(NO_CA))?;
+    LocalCa::new(Arc::new(signer), &chain).map_err(Failure::because(NO_CA))
+}
+
+fn certificates(path: &Path) -> Result<Vec<X509>, Failure> {
+    let place = path.display();
+    let pem = fs::read(path).map_err(Failure::because(format!("{NO_CA}: {place} cannot be read")))?;
+    match X509::stack_from_pem(&pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(Failure::new(format!("{NO_CA}: there is no certificate in {place}"))),
+    }
 }
 
 /// The server.
@@ -37,6 +68,7 @@ pub(crate) fn build(
         .with_limits(config.limits())
         .with_rate_limits(store.rate_limits.clone(), config.rate_limits.limits())
         .with_key_policy(config.policy.key_policy()?)
+        .with_policy(config.policy.policy()?)
         .with_meta(config.directory.meta());
     if let Some(moment) = config.directory.terms_since {
         builder = builder.with_terms_changed(moment.0);

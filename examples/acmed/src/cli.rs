@@ -10,10 +10,12 @@ use crate::config::{Allow, BaseUrl, Config, LogFormat, NameServer, Nonces, Stora
 mod beside;
 mod dns_persist;
 mod eab;
+mod would_issue;
 
 pub(crate) use beside::Beside;
 pub(crate) use dns_persist::DnsPersist;
 pub(crate) use eab::{CreateKey, Eab, EabCommand, ListKeys, RevokeKey};
+pub(crate) use would_issue::WouldIssue;
 
 /// An ACME (RFC 8555) server.
 ///
@@ -46,6 +48,10 @@ pub(crate) enum Command {
     Eab(Eab),
     /// Print the DNS record that lets an account have certificates for a name by dns-persist-01
     DnsPersist(DnsPersist),
+    /// Say what would come of an order, and why, without making it, whether the server runs or not
+    ///
+    /// Exit status 0: it would be accepted, and this is what remains to be proved; 1: it would be refused.
+    WouldIssue(WouldIssue),
 }
 
 #[derive(Debug, Args)]
@@ -132,7 +138,7 @@ pub(crate) struct Flags {
 }
 
 /// Those that say which server it is.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Place {
     /// Where to listen [default: 127.0.0.1:8000]
     #[arg(long, value_name = "IP:PORT", env = "ACMED_LISTEN")]

@@ -32,7 +32,7 @@ mod web_url;
 pub(crate) use ca::Ca;
 pub(crate) use limits::LimitsSection;
 pub(crate) use name_servers::{DnssecKind, NameServer, ZoneSection};
-pub(crate) use policy::PolicySection;
+pub(crate) use policy::{Account, PolicySection, TrustSection};
 pub(crate) use profile::ProfileSection;
 pub(crate) use rate_limits::RateLimitsSection;
 pub(crate) use server::{BaseUrl, DirectorySection, Http, Log, LogFormat};
@@ -122,6 +122,8 @@ impl Config {
     pub(crate) fn check(&self) -> Result<(), Failure> {
         self.profiles()?;
         self.policy.key_policy()?;
+        self.policy.policy()?;
+        self.ca.check()?;
         if self.directory.terms_since.is_some() && self.directory.terms_of_service.is_none() {
             return Err(Failure::new(
                 "terms_since says when terms of service changed that there are none of; set terms_of_service, too",

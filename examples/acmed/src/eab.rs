@@ -15,7 +15,7 @@ use crate::{
     cli::{CreateKey, Eab, EabCommand, ListKeys, RevokeKey},
     config::{Config, StorageUrl},
     failure::Failure,
-    output::{complain, print},
+    output::{complain, print, print_json},
 };
 
 mod holder;
@@ -163,9 +163,4 @@ fn cause(operator: &str) -> Result<Cause, Failure> {
         client: None,
         trace: None,
     })
-}
-
-fn print_json(result: &impl serde::Serialize) -> Result<(), Failure> {
-    let json = serde_json::to_string_pretty(result);
-    print(&(json.map_err(Failure::because("the result could not be written"))? + "\n"))
 }

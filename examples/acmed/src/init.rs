@@ -29,7 +29,7 @@ pub(crate) fn run(init: Init) -> Result<(), Failure> {
     let _claim = data_dir::claim(&config.data_dir, Roles::ALL)?;
     refuse_existing(&config.ca_files())?;
     write_new(&file, &config_text)?;
-    if let Err(failure) = acme::ca(&config.ca_files(), &config.ca.request()) {
+    if let Err(failure) = acme::ca(&config) {
         fs::remove_file(&file).ok(); // else it would keep the next init from trying again
         return Err(failure);
     }

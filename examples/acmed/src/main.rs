@@ -20,8 +20,10 @@ mod output;
 mod serve;
 mod server;
 mod signals;
+mod signer;
 mod store;
 mod tls;
+mod would_issue;
 
 use cli::{Cli, Command, ConfigCommand};
 use config::Config;
@@ -45,6 +47,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve(serve) => serve::run(serve),
         Command::Eab(eab) => eab::run(eab),
         Command::DnsPersist(wanted) => dns_persist::run(wanted),
+        Command::WouldIssue(asked) => would_issue::run(asked),
         Command::Config(config) => match config.command {
             None => print(&Config::default().to_text(true)),
             Some(ConfigCommand::Check { file }) => {

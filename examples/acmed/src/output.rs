@@ -15,6 +15,12 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Writes a result for programs.
+pub(crate) fn print_json(result: &impl serde::Serialize) -> Result<(), Failure> {
+    let json = serde_json::to_string_pretty(result);
+    print(&(json.map_err(Failure::because("the result could not be written"))? + "\n"))
+}
+
 /// Writes a line to the user. If that fails there is nobody to tell.
 pub(crate) fn complain(line: &str) {
     writeln!(io::stderr().lock(), "{line}").ok();

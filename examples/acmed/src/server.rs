@@ -5,8 +5,9 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use actix_web::{
     App, HttpServer,
     dev::{Server, ServerHandle},
+    web::Data,
 };
-use coyote_server::{Acme, path, storage::Storage};
+use coyote_server::{Acme, http::TrustedProxies, path, storage::Storage};
 use tokio::{
     net::{TcpListener, TcpSocket},
     sync::oneshot,
@@ -73,7 +74,7 @@ async fn serve(
     let address = listener.as_ref().and_then(|listener| listener.local_addr().ok()).unwrap_or(config.listen);
 
     let files = config.ca_files();
-    let (ca, is_new) = acme::ca(&files, &config.ca.request())?;
+    let (ca, is_new) = acme::ca(config)?;
     let fingerprint = ca.root_fingerprint().map(|hash| hex(&hash)).unwrap_or_default();
     let store = Store::open(config, &config.limits()).await?;
     let acme = acme::build(config, config.base_url(address), &store, ca, resolving)?;
@@ -146,14 +147,17 @@ fn http_server(
 ) -> Result<Server, Failure> {
     let failed = || Failure::because("the HTTP server could not be started");
     let listener = listener.into_std().map_err(failed())?;
-    let mut server =
-        HttpServer::new(move || App::new().configure(health::routes(acme.clone(), storage.clone())))
-            .max_connections(http.connections_per_worker as usize)
-            .keep_alive(http.keep_alive.0)
-            .client_request_timeout(http.head_timeout.0)
-            .tls_handshake_timeout(http.head_timeout.0)
-            .shutdown_timeout(http.shutdown_timeout.0.as_secs())
-            .disable_signals();
+    let proxies = http.trusted_proxies.iter().map(|range| range.0);
+    let proxies = Data::new(TrustedProxies::new(proxies));
+    let mut server = HttpServer::new(move || {
+        App::new().app_data(proxies.clone()).configure(health::routes(acme.clone(), storage.clone()))
+    })
+    .max_connections(http.connections_per_worker as usize)
+    .keep_alive(http.keep_alive.0)
+    .client_request_timeout(http.head_timeout.0)
+    .tls_handshake_timeout(http.head_timeout.0)
+    .shutdown_timeout(http.shutdown_timeout.0.as_secs())
+    .disable_signals();
     if http.workers > 0 {
         server = server.workers(http.workers.into());
     }

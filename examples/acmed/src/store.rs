@@ -52,6 +52,20 @@ impl Store {
         }
     }
 
+    /// Opens that of a server, which may be running. Nothing is made.
+    pub(crate) async fn open_existing(config: &Config, limits: &Limits) -> Result<Self, Failure> {
+        match config.storage() {
+            StorageUrl::Memory => {
+                Err(Failure::new("what is in memory: is the server's alone; no other process can look at it"))
+            }
+            StorageUrl::Sqlite(path) if !path.exists() => Err(Failure::new(format!(
+                "there is no database {}; say which server it is with --config or --data-dir",
+                path.display()
+            ))),
+            _ => Self::open(config, limits).await,
+        }
+    }
+
     fn of<T>(store: Arc<T>, nonces: &Nonces, shared: Shared, limits: &Limits) -> Result<Self, Failure>
     where
         T: Storage + NonceStore + RateLimitStore,

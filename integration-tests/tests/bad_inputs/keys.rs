@@ -25,6 +25,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
     Case("K07", |room| vec![send(room, "", room.joining(&weak::roca()))]),
     Case("K08", |room| vec![send(room, "", room.joining(&weak::close_primes()))]),
+    Case("K09", |room| vec![send(room, "", room.joining(&weak::debian()))]),
     Case("K11", |room| {
         let mut key = Key::new();
         let mut y = base64url::decode(key.jwk["y"].as_str().expect("y")).expect("base64url");

@@ -24,6 +24,7 @@ mod probe;
 mod proofs;
 mod revocation;
 mod room;
+mod signing;
 mod strict;
 mod transport;
 mod validation;
@@ -39,7 +40,7 @@ struct Case(&'static str, fn(&Room) -> Vec<Probe<'_>>);
 #[test]
 fn every_bad_input_gets_an_answer_that_the_catalogue_wants_and_changes_nothing() {
     let catalogue = catalogue();
-    let sections: [&[Case]; 14] = [
+    let sections: [&[Case]; 15] = [
         transport::CASES,
         jws::CASES,
         keys::CASES,
@@ -49,6 +50,7 @@ fn every_bad_input_gets_an_answer_that_the_catalogue_wants_and_changes_nothing()
         orders::CASES,
         finalize::CASES,
         strict::CASES,
+        signing::CASES,
         revocation::CASES,
         validation::CASES,
         proofs::CASES,

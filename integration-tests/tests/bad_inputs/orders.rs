@@ -54,6 +54,13 @@ pub(crate) const CASES: &[Case] = &[
     Case("O20", |room| {
         names(room, &["*", "*.", "*.*.example.org", "a.*.example.org", "f*.example.org", "**.example.org"])
     }),
+    Case("O21", |room| {
+        let because = |seen: &Observed| {
+            let detail = seen.response().json()["detail"].to_string();
+            assert!(detail.contains("public suffix"), "{detail}");
+        };
+        names(room, &["*.com", "*.co.uk"]).into_iter().map(|probe| probe.then(because)).collect()
+    }),
     Case("O22", |room| orders(room, &[&[("dns", "*.1.2.3.4")], &[("ip", "*")], &[("ip", "*.1.2.3")]])),
     Case("O23", |room| {
         addresses(room, &["192.0.2.1/32", "192.000.002.001", "300.1.1.1", "", "a.example.org"])
@@ -88,6 +95,9 @@ pub(crate) const CASES: &[Case] = &[
                 subproblems(seen).iter().map(|problem| problem["identifier"]["value"].clone()).collect();
             assert_eq!(named, [json!(bad)], "RFC 8555 section 6.7.1");
         })]
+    }),
+    Case("O30", |room| {
+        names(room, &["EVIL.example", "sub.evil.example", "*.evil.example", "Sub.Evil.EXAMPLE"])
     }),
     Case("O31", |room| dated(room, "notBefore", &["tomorrow", "2026-13-40T00:00:00Z", "2026-01-01", ""])),
     Case("O32", |room| {

@@ -11,7 +11,7 @@ use std::{
 use integration_tests::{Account, Answer, Key, Object, Signed, TlsResponder, World};
 use serde_json::{Value, json};
 
-use crate::{name_server::NameServer, probe::Observed, strict::Strict, transport};
+use crate::{name_server::NameServer, probe::Observed, signing::Signing, strict::Strict, transport};
 
 /// A server, two accounts on it, and one certificate.
 pub(crate) struct Room {
@@ -19,6 +19,7 @@ pub(crate) struct Room {
     /// A server where nothing lasts, and where the terms must be agreed to.
     pub(crate) hasty: World,
     pub(crate) strict: Strict,
+    pub(crate) signing: Signing,
     pub(crate) owner: Account,
     pub(crate) attacker: Account,
     /// A valid order of the owner's, and its certificate's URL.
@@ -44,8 +45,9 @@ impl Room {
                 .with("limits", "authorization_lifetime = \"2s\"")
         });
         let old_tls = transport::old_tls();
-        let world =
-            World::with(|setup| impatient(setup).with("validation", &format!("tls_port = {old_tls}")));
+        let world = World::with(|setup| {
+            moderated(impatient(setup)).with("validation", &format!("tls_port = {old_tls}"))
+        });
         let (names, tls) = (NameServer::start(), TlsResponder::start());
         let proving = World::with(|setup| {
             impatient(setup)
@@ -67,6 +69,7 @@ impl Room {
             world,
             hasty,
             strict,
+            signing: Signing::new(),
             owner,
             attacker,
             done,
@@ -191,6 +194,15 @@ impl Room {
             threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
         })
     }
+}
+
+/// Where there is a policy.
+fn moderated(setup: integration_tests::Setup) -> integration_tests::Setup {
+    let list = |name: &str| format!("{}/tests/bad_inputs/lists/{name}", env!("CARGO_MANIFEST_DIR"));
+    setup
+        .with("policy", "denied_names = [\"evil.example\"]")
+        .with("policy", &format!("public_suffixes = {:?}", list("public_suffixes.dat")))
+        .with("policy", &format!("known_weak_keys = [{:?}]", list("weak_keys.txt")))
 }
 
 /// What does not wait long for what is wrong.

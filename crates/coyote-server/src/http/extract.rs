@@ -18,7 +18,7 @@ use coyote_storage::OrderId;
 use futures_core::Stream;
 use tokio::time::timeout;
 
-use super::respond;
+use super::{client, respond};
 use crate::{
     acme::Acme,
     error::{Error, Result},
@@ -103,7 +103,7 @@ impl Signed {
         R: Future<Output = Result<Reply>> + Send + 'static,
     {
         let query = self.http.query_string();
-        let client = self.http.peer_addr().map(|peer| peer.ip());
+        let client = client::address(&self.http);
         let accept: Vec<_> =
             self.http.headers().get_all(ACCEPT).filter_map(|value| value.to_str().ok()).collect();
         let accept = (!accept.is_empty()).then(|| accept.join(", "));

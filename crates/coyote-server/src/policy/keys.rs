@@ -8,10 +8,14 @@ use openssl::ec::{Asn1Flag, EcKeyRef};
 use openssl::error::ErrorStack;
 use openssl::nid::Nid;
 use openssl::pkey::{Id, PKeyRef, Public};
+use openssl::rsa::RsaRef;
 use openssl::sha::sha256;
 
+mod known_weak;
 mod roca;
 mod rsa;
+
+pub use known_weak::{InvalidWeakKey, KnownWeakKeys};
 
 /// Why a key is refused. `Display` is fit for a client's eyes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -43,6 +47,8 @@ pub struct KeyPolicy {
     pub ed25519: bool,
     /// Keys that are known to have leaked, as SHA-256 of their DER `SubjectPublicKeyInfo`; none by default.
     pub blocked: HashSet<[u8; 32]>,
+    /// RSA keys that anybody can make again, such as Debian's (CVE-2008-0166); none by default.
+    pub known_weak: KnownWeakKeys,
 }
 
 impl Default for KeyPolicy {
@@ -53,6 +59,7 @@ impl Default for KeyPolicy {
             curves: vec![EcCurve::P256, EcCurve::P384, EcCurve::P521],
             ed25519: true,
             blocked: HashSet::new(),
+            known_weak: KnownWeakKeys::default(),
         }
     }
 }
@@ -65,13 +72,21 @@ impl KeyPolicy {
     /// [`WeakKey`], which says why.
     pub fn check(&self, key: &PKeyRef<Public>) -> Result<(), WeakKey> {
         match key.id() {
-            Id::RSA => rsa::check(&*key.rsa()?, self.min_rsa_bits..=self.max_rsa_bits)?,
+            Id::RSA => self.check_rsa(&*key.rsa()?)?,
             Id::EC => self.check_ec(&*key.ec_key()?)?,
             Id::ED25519 if self.ed25519 => {}
             _ => return Err(WeakKey("keys of this type are not taken")),
         }
         if !self.blocked.is_empty() && self.blocked.contains(&sha256(&key.public_key_to_der()?)) {
             return Err(WeakKey("the key is known to have leaked"));
+        }
+        Ok(())
+    }
+
+    fn check_rsa(&self, key: &RsaRef<Public>) -> Result<(), WeakKey> {
+        rsa::check(key, self.min_rsa_bits..=self.max_rsa_bits)?;
+        if self.known_weak.contain(key.n())? {
+            return Err(WeakKey("the key is one that anybody can make (CVE-2008-0166)"));
         }
         Ok(())
     }

@@ -68,6 +68,15 @@ impl RateLimiter {
         self.take("new-order", self.limits.orders_per_account, account.to_string(), 1, now).await
     }
 
+    /// Whether a new order would be allowed; nothing is counted.
+    pub(crate) async fn may_order(
+        &self,
+        account: &AccountId,
+        now: Timestamp,
+    ) -> Result<Allowance, StorageError> {
+        self.take("new-order", self.limits.orders_per_account, account.to_string(), 0, now).await
+    }
+
     /// Counts a new account.
     pub(crate) async fn new_account(
         &self,

@@ -7,10 +7,14 @@ use coyote_protocol::{
 use coyote_storage::{Account, AccountChange, AccountId, Creation, OrderId, StorageError};
 use tracing::instrument;
 
-use super::request::{Authenticated, Request, SelfSigned};
+use super::{
+    order::decided,
+    request::{Authenticated, Request, SelfSigned},
+};
 use crate::{
     acme::Acme,
     error::{Error, Result},
+    policy::Applicant,
     reply::Reply,
 };
 
@@ -143,8 +147,7 @@ impl Acme {
             }
             None => None,
         };
-        self.policy.new_account(&wanted).await?;
-        Ok(Account {
+        let account = Account {
             id: AccountId::from_bytes(self.entropy.bytes()?),
             directory: self.directory.clone(),
             key: request.key.jwk().clone(),
@@ -154,7 +157,10 @@ impl Acme {
             created: now,
             deactivated: None,
             revoked: None,
-        })
+        };
+        let applicant = Applicant { client: request.cause.client, ..Applicant::new(&account) };
+        decided(self.policy.new_account(&applicant).await)?;
+        Ok(account)
     }
 
     /// Whether the account's holder agreed to the terms of service as they are. RFC 8555 section 7.3.3.

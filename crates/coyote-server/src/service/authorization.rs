@@ -8,6 +8,7 @@ use super::request::Request;
 use crate::{
     acme::Acme,
     error::{Error, Result},
+    policy::Applicant,
     reply::Reply,
 };
 
@@ -28,10 +29,11 @@ impl Acme {
             return Err(Error::malformed("a wildcard cannot be authorized ahead of an order"));
         }
         let grant = self.grant_of(account).await?;
-        let identifier = self.accept_identifier(account, grant.as_ref(), &wanted.identifier).await;
-        let identifier = identifier.map_err(unwilling)?;
-        self.rate_limiter.may_fail(&account.id, &identifier, now).await??;
-        let authorization = self.prepare_authorization(account, &identifier, now)?;
+        let applicant = Applicant { client: request.cause.client, ..Applicant::new(account) };
+        let accepted = self.accept_identifier(&applicant, grant.as_ref(), &wanted.identifier).await?;
+        let accepted = accepted.map_err(unwilling)?;
+        self.require_may_fail(account, &accepted, now).await?;
+        let authorization = self.prepare_authorization(account, &accepted, now)?;
         let most = self.limits.authorizations_without_order;
         self.storage.create_authorization(authorization.clone(), most, &request.cause).await?;
         let reply = self.authorization_reply(&authorization, now)?;

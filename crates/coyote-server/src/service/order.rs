@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use coyote_protocol::{
-    self as wire, CertificateIdentifier, Identifier, OrderStatus, Problem, ProblemType, RawIdentifier,
-    Subproblem, Timestamp, Token,
+    self as wire, CertificateIdentifier, ChallengeType, Identifier, OrderStatus, Problem, ProblemType,
+    RawIdentifier, Subproblem, Timestamp, Token,
 };
 use coyote_storage::{
-    Account, Authorization, AuthorizationId, BeginIssuance, Cause, Challenge, ChallengeId, Conflict,
-    ExternalAccountKey, NewOrder, Order, OrderId, Serial, StorageError, Work, WorkKind,
+    Account, Authorization, AuthorizationId, BeginIssuance, BoxError, Cause, Challenge, ChallengeId,
+    Conflict, ExternalAccountKey, NewOrder, Order, OrderId, Serial, StorageError, Verdict, Work, WorkKind,
 };
 use tracing::instrument;
 
@@ -21,11 +21,20 @@ use crate::{
     acme::Acme,
     error::{Error, Result},
     issue::Csr,
+    policy::{self, Applicant, BY_POLICY},
     reply::Reply,
 };
 
 /// An authorization is used again only if it holds for so long yet: an order should have time to be finalized.
 const REUSE_MARGIN: Duration = Duration::from_secs(3600);
+
+/// An identifier that an account may have certificates for.
+#[derive(Clone, Debug)]
+pub(super) struct Accepted {
+    pub(super) identifier: Identifier,
+    /// Whether a policy says that there is nothing to prove.
+    pub(super) vouched: bool,
+}
 
 impl Acme {
     /// `newOrder`: promises a certificate to whoever proves control of each identifier. RFC 8555 section 7.4.
@@ -40,8 +49,10 @@ impl Acme {
         let now = request.now();
         let account = &request.account;
         self.require_terms(account, now)?;
-        let identifiers = self.accept_identifiers(account, &wanted.identifiers, now).await?;
         let profile = self.profiles.find(wanted.profile.as_deref())?;
+        let applicant = applicant(&request, Some(&profile.name));
+        let accepted = self.accept_identifiers(&applicant, &wanted.identifiers, now).await?;
+        let identifiers: Vec<_> = accepted.iter().map(|accepted| accepted.identifier.clone()).collect();
         let replaces = match &wanted.replaces {
             Some(certificate) => Some(self.accept_replaced(account, certificate, &identifiers).await?.id),
             None => None,
@@ -67,7 +78,7 @@ impl Acme {
             Some(_) => None,
             None => self.rate_limiter.new_order(&account.id, now).await??,
         };
-        let order = self.store_order(account, order, &request.cause).await?;
+        let order = self.store_order(account, order, &accepted, &request.cause).await?;
         tracing::info!(order = %order.id, identifiers = ?order.identifiers, "new order");
         let reply = self.order_reply(201, &order, now).await?;
         Ok(reply.with_location(self.urls.order(&order.id)).with_rate_limit(fields))
@@ -124,10 +135,10 @@ impl Acme {
     /// Reads the identifiers of an order, and refuses all that must be refused at once. RFC 8555 section 6.7.1.
     async fn accept_identifiers(
         &self,
-        account: &Account,
+        applicant: &Applicant<'_>,
         raw: &[RawIdentifier],
         now: Timestamp,
-    ) -> Result<Vec<Identifier>> {
+    ) -> Result<Vec<Accepted>> {
         if raw.is_empty() {
             return Err(Error::malformed("an order has at least one identifier"));
         }
@@ -135,21 +146,21 @@ impl Acme {
             let most = self.limits.identifiers_per_order;
             return Err(Error::malformed(format!("an order has at most {most} identifiers")));
         }
-        let grant = self.grant_of(account).await?;
-        let mut accepted: Vec<Identifier> = Vec::with_capacity(raw.len());
+        let grant = self.grant_of(applicant.account).await?;
+        let mut accepted: Vec<Accepted> = Vec::with_capacity(raw.len());
         let mut refused = Vec::new();
         for raw in raw {
-            match self.accept_identifier(account, grant.as_ref(), raw).await {
-                Ok(identifier) if accepted.contains(&identifier) => {}
-                Ok(identifier) => accepted.push(identifier),
+            match self.accept_identifier(applicant, grant.as_ref(), raw).await? {
+                Ok(again) if accepted.iter().any(|other| other.identifier == again.identifier) => {}
+                Ok(new) => accepted.push(new),
                 Err(problem) => {
                     refused.push(Subproblem::new(problem.kind, problem.detail).with_identifier(raw.clone()));
                 }
             }
         }
         if refused.is_empty() {
-            for identifier in &accepted {
-                self.rate_limiter.may_fail(&account.id, identifier, now).await??;
+            for accepted in &accepted {
+                self.require_may_fail(applicant.account, accepted, now).await?;
             }
             return Ok(accepted);
         }
@@ -163,29 +174,71 @@ impl Acme {
     /// Reads an identifier, and asks all who have a say whether the account may have certificates for it.
     pub(super) async fn accept_identifier(
         &self,
-        account: &Account,
+        applicant: &Applicant<'_>,
+        grant: Option<&ExternalAccountKey>,
+        raw: &RawIdentifier,
+    ) -> Result<Result<Accepted, Problem>> {
+        let identifier = match self.read_identifier(grant, raw) {
+            Ok(identifier) => identifier,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let verdict = self.policy.identifier(applicant, &identifier).await.map_err(undecided)?;
+        Ok(verdict.permit().and_then(|vouched| {
+            if !vouched {
+                self.require_challenge(&identifier)?;
+            }
+            Ok(Accepted { identifier, vouched })
+        }))
+    }
+
+    /// Reads an identifier that the account and the issuer may have to do with.
+    pub(super) fn read_identifier(
+        &self,
         grant: Option<&ExternalAccountKey>,
         raw: &RawIdentifier,
     ) -> Result<Identifier, Problem> {
         let identifier = raw.parse()?;
         check_grant(grant, &identifier)?;
         self.issuer.check_identifier(&identifier)?;
-        self.policy.identifier(account, &identifier).await?;
-        if self.validators_for(&identifier).next().is_none() {
-            let detail = format!("no challenge here can prove control of {identifier}");
-            return Err(Problem::new(ProblemType::RejectedIdentifier, detail));
-        }
         Ok(identifier)
     }
 
+    /// Whether there is a way to prove control of the identifier.
+    pub(super) fn require_challenge(&self, identifier: &Identifier) -> Result<(), Problem> {
+        if self.validators_for(identifier).next().is_some() {
+            return Ok(());
+        }
+        let detail = format!("no challenge here can prove control of {identifier}");
+        Err(Problem::new(ProblemType::RejectedIdentifier, detail))
+    }
+
+    /// Refuses who has failed too often to prove control of a name, and would have to again.
+    pub(super) async fn require_may_fail(
+        &self,
+        account: &Account,
+        accepted: &Accepted,
+        now: Timestamp,
+    ) -> Result<()> {
+        if !accepted.vouched {
+            self.rate_limiter.may_fail(&account.id, &accepted.identifier, now).await??;
+        }
+        Ok(())
+    }
+
     /// Stores a new order, with an authorization for each identifier.
-    async fn store_order(&self, account: &Account, order: Order, cause: &Cause) -> Result<Order> {
+    async fn store_order(
+        &self,
+        account: &Account,
+        order: Order,
+        accepted: &[Accepted],
+        cause: &Cause,
+    ) -> Result<Order> {
         let reuse = self.limits.authorization_reuse;
-        let new = self.authorized(account, &order, reuse, cause.now).await?;
+        let new = self.authorized(account, &order, accepted, reuse, cause.now).await?;
         match self.storage.create_order(new, cause).await {
             // One that was to be used again has ended since: nothing that the client has done wrong.
             Err(StorageError::Conflict(Conflict::AuthorizationNotValid)) => {
-                let new = self.authorized(account, &order, Duration::ZERO, cause.now).await?;
+                let new = self.authorized(account, &order, accepted, Duration::ZERO, cause.now).await?;
                 Ok(self.storage.create_order(new, cause).await?)
             }
             stored => Ok(stored?),
@@ -197,24 +250,16 @@ impl Acme {
         &self,
         account: &Account,
         order: &Order,
+        accepted: &[Accepted],
         reuse: Duration,
         now: Timestamp,
     ) -> Result<NewOrder> {
-        let identifiers = &order.identifiers;
-        let held = match reuse.is_zero() {
-            true => Vec::new(),
-            false => {
-                self.storage.reusable_authorizations(&account.id, identifiers, now + REUSE_MARGIN).await?
-            }
-        };
-        let fresh = |held: &&Authorization| {
-            let validated = held.challenges.iter().find_map(Challenge::validated);
-            validated.is_some_and(|at| now.since(at) < reuse)
-                && held.validated_by().is_some_and(|method| self.allows_method(&held.identifier, method))
-        };
-        let reused: Vec<&Authorization> = held.iter().filter(fresh).collect();
-        let missing = identifiers.iter().filter(|name| !reused.iter().any(|held| held.identifier == **name));
-        let new = missing.map(|identifier| self.prepare_authorization(account, identifier, now));
+        let to_prove: Vec<_> =
+            accepted.iter().filter(|new| !new.vouched).map(|new| new.identifier.clone()).collect();
+        let reused = self.reusable(account, &to_prove, reuse, now).await?;
+        let missing =
+            accepted.iter().filter(|new| !reused.iter().any(|held| held.identifier == new.identifier));
+        let new = missing.map(|accepted| self.prepare_authorization(account, accepted, now));
         let authorizations = new.collect::<Result<_>>()?;
         Ok(NewOrder {
             order: Order { authorizations, ..order.clone() },
@@ -223,37 +268,62 @@ impl Acme {
         })
     }
 
+    /// The authorizations of the account for these identifiers that may be used again. What a policy vouched for is not
+    /// among them: the policy is asked anew.
+    pub(super) async fn reusable(
+        &self,
+        account: &Account,
+        identifiers: &[Identifier],
+        reuse: Duration,
+        now: Timestamp,
+    ) -> Result<Vec<Authorization>> {
+        if reuse.is_zero() || identifiers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut held =
+            self.storage.reusable_authorizations(&account.id, identifiers, now + REUSE_MARGIN).await?;
+        held.retain(|held| {
+            let validated = held.challenges.iter().find_map(Challenge::validated);
+            validated.is_some_and(|at| now.since(at) < reuse)
+                && held.validated_by().is_some_and(|method| {
+                    method.as_str() != BY_POLICY && self.allows_method(&held.identifier, method)
+                })
+        });
+        Ok(held)
+    }
+
     /// Until when something new can be pending.
     fn pending_until(&self, now: Timestamp) -> Timestamp {
         (now + self.limits.order_lifetime).truncate_to_seconds()
     }
 
-    /// A new authorization, with a challenge for each way to prove control.
+    /// A new authorization, with a challenge for each way to prove control; or valid, if a policy vouches for it.
     pub(super) fn prepare_authorization(
         &self,
         account: &Account,
-        identifier: &Identifier,
+        accepted: &Accepted,
         now: Timestamp,
     ) -> Result<Authorization> {
         // One token serves all challenges: a client that answers two ways says the same thing twice.
         let token = Token::from_bytes(&self.entropy.bytes::<32>()?);
-        let challenges = self.validators_for(identifier).map(|validator| {
-            Ok(Challenge {
-                id: ChallengeId::from_bytes(self.entropy.bytes()?),
-                kind: validator.challenge_type(),
-                token: token.clone(),
-                began: None,
-                verdict: None,
-                errors: Vec::new(),
-            })
-        });
+        let challenge = |kind| {
+            let id = ChallengeId::from_bytes(self.entropy.bytes()?);
+            Ok(Challenge { id, kind, token: token.clone(), began: None, verdict: None, errors: Vec::new() })
+        };
+        let challenges = if accepted.vouched {
+            let vouched = challenge(ChallengeType::new(BY_POLICY))?;
+            vec![Challenge { began: Some(now), verdict: Some(Verdict::Valid { at: now }), ..vouched }]
+        } else {
+            let offered = self.validators_for(&accepted.identifier);
+            offered.map(|validator| challenge(validator.challenge_type())).collect::<Result<_>>()?
+        };
         Ok(Authorization {
             id: AuthorizationId::from_bytes(self.entropy.bytes()?),
             account: account.id,
-            identifier: identifier.clone(),
+            identifier: accepted.identifier.clone(),
             created: now,
             expires: self.pending_until(now),
-            challenges: challenges.collect::<Result<_>>()?,
+            challenges,
             deactivated: None,
             revoked: None,
         })
@@ -270,8 +340,23 @@ impl Acme {
             Err(StorageError::NotFound) => {}
             Err(error) => return Err(error.into()),
         }
-        self.policy.finalize(&request.account, order, &csr).await?;
+        let applicant = applicant(request, order.profile.as_deref());
+        decided(self.policy.finalize(&applicant, order, &csr).await)?;
+        self.require_still_vouched(&applicant, order).await?;
         Ok(csr)
+    }
+
+    /// Asks again about what a policy vouched for when the order was made.
+    async fn require_still_vouched(&self, applicant: &Applicant<'_>, order: &Order) -> Result<()> {
+        let by_policy =
+            |held: &&Authorization| held.validated_by().is_some_and(|it| it.as_str() == BY_POLICY);
+        for held in order.authorizations.iter().filter(by_policy) {
+            if !decided(self.policy.identifier(applicant, &held.identifier).await)? {
+                let detail = format!("{} has to be proved by now: make a new order", held.identifier);
+                return Err(Error::unauthorized(detail));
+            }
+        }
+        Ok(())
     }
 
     /// The certificate that an order replaces, as the client named it.
@@ -304,6 +389,19 @@ impl Acme {
         let wait = processing.then(|| self.retry_after(Work::issuance(order).job()));
         Ok(Reply::json(status, &object)?.with_retry_after(wait))
     }
+}
+
+fn applicant<'a>(request: &'a Authenticated, profile: Option<&'a str>) -> Applicant<'a> {
+    Applicant { client: request.cause.client, profile, ..Applicant::new(&request.account) }
+}
+
+/// Whether a policy says that there is nothing to prove. No decision is a refusal for now.
+pub(super) fn decided(verdict: Result<policy::Verdict, BoxError>) -> Result<bool> {
+    Ok(verdict.map_err(undecided)?.permit()?)
+}
+
+pub(super) fn undecided(source: BoxError) -> Error {
+    Error::Unavailable { doing: "asking the policy", source }
 }
 
 fn require_ready(order: &Order, now: Timestamp) -> Result<()> {

@@ -72,7 +72,8 @@ impl Acme {
         Ok(Authenticated { account, cause, payload })
     }
 
-    /// Authenticates a request that carries its key as `jwk`. RFC 8555 section 6.2.
+    /// Authenticates a request that carries its key as `jwk`. RFC 8555 section 6.2. Whether the key is good enough is for
+    /// the operation to ask.
     pub(crate) async fn authenticate_key(&self, request: &Request) -> Result<SelfSigned> {
         let jws = Jws::parse(&request.body)?;
         let KeyId::Jwk(jwk) = &jws.header().key else {
@@ -80,7 +81,14 @@ impl Acme {
         };
         let key = self.keys.verifying_key(jwk)?;
         let cause = self.admit(&jws, request, Actor::Anonymous).await?;
-        let payload = jws.verify(&key)?;
+        let payload = match jws.verify(&key) {
+            Ok(payload) => payload,
+            Err(error) => {
+                // That the key is weak says more than that the signature is bad.
+                self.check_account_key(&key)?;
+                return Err(error.into());
+            }
+        };
         Ok(SelfSigned { key, cause, payload })
     }
 

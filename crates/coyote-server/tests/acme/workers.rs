@@ -3,12 +3,12 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use coyote_protocol::{ChallengeType, Identifier, Problem};
+use coyote_protocol::{ChallengeType, Identifier};
 use coyote_server::{
     issue::Csr,
-    policy::{Policy, RateLimits},
+    policy::{Applicant, Policy, RateLimits, Verdict},
 };
-use coyote_storage::{Account as Stored, CertificateStore, MemoryStorage, Order, Quota};
+use coyote_storage::{BoxError, CertificateStore, MemoryStorage, Order, Quota};
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
@@ -84,9 +84,9 @@ struct Slow;
 
 #[async_trait]
 impl Policy for Slow {
-    async fn finalize(&self, _: &Stored, _: &Order, _: &Csr) -> Result<(), Problem> {
+    async fn finalize(&self, _: &Applicant<'_>, _: &Order, _: &Csr) -> Result<Verdict, BoxError> {
         sleep(6 * SECOND).await;
-        Ok(())
+        Ok(Verdict::allow())
     }
 }
 

@@ -11,7 +11,7 @@ use super::fixture::{
     expect_not_found, expect_one_success, placing, problem, reusing,
 };
 use super::race::{CONTENDERS, ROUNDS, race};
-use crate::{Account, AuthorizationId, Conflict, Order, OrderId, ValidationOutcome};
+use crate::{Account, AuthorizationId, Conflict, Order, OrderId, ValidationOutcome, Verdict};
 
 /// With its authorizations and their challenges.
 pub async fn a_new_order_reads_back_as_it_was_stored(world: World) {
@@ -128,6 +128,21 @@ pub async fn an_order_is_ready_once_all_its_authorizations_are_valid(world: Worl
     assert_eq!(world.reload(&order).await.status(NOW), OrderStatus::Pending);
     world.validate(&order.authorizations[1]).await;
     assert_eq!(world.reload(&order).await.status(NOW), OrderStatus::Ready);
+}
+
+/// A policy may vouch for a name. Such an authorization is found again, and there is nothing to do for it.
+pub async fn an_order_whose_authorizations_are_valid_from_birth_is_ready_at_once(world: World) {
+    let account = world.account().await;
+    let mut order = world.new_order(&account, &["a.test"]);
+    let challenge = &mut order.authorizations[0].challenges[0];
+    (challenge.began, challenge.verdict) = (Some(NOW), Some(Verdict::Valid { at: NOW }));
+
+    let order = world.storage.create_order(placing(order), &cause()).await.unwrap();
+    assert_eq!(order.status(NOW), OrderStatus::Ready);
+    assert_eq!(world.reload(&order).await, order);
+    let found = world.storage.reusable_authorizations(&account.id, &order.identifiers, NOW).await.unwrap();
+    assert_eq!(found, order.authorizations);
+    assert_eq!(world.storage.next_due(&account.directory).await.unwrap(), None);
 }
 
 /// RFC 8555 section 7.1.6.

@@ -49,6 +49,7 @@ macro_rules! __promises {
             orders::authorizations_come_in_the_order_of_the_identifiers
             orders::challenges_come_in_the_order_in_which_they_were_made
             orders::an_order_is_ready_once_all_its_authorizations_are_valid
+            orders::an_order_whose_authorizations_are_valid_from_birth_is_ready_at_once
             orders::an_order_with_a_failed_authorization_is_invalid
             orders::an_order_is_invalid_once_it_has_expired
             orders::a_valid_authorization_is_good_for_another_order

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What the server was told, these commands are told as well.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Which server")]
 pub(crate) struct Beside {
     /// Its configuration; without it, acmed.toml if there is one, unless a data directory is named

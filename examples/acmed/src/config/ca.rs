@@ -7,7 +7,11 @@ use coyote_server::{
     protocol::DnsName,
 };
 
-use super::section::{Setting, quote, section};
+use super::{
+    section::{Setting, quote, section},
+    time::Time,
+};
+use crate::failure::Failure;
 
 section! {
     /// The CA. A root and an intermediate are made at the first start, unless they are there.
@@ -20,6 +24,12 @@ section! {
         intermediate: Option<PathBuf> = None, as in "\"acmed-data/ca/intermediate.pem\"";
         /// The private key that signs.
         intermediate_key: Option<PathBuf> = None, as in "\"acmed-data/ca/intermediate.key\"";
+        /// A command that signs in place of intermediate_key, with its arguments: what is to be signed is its input, and the
+        /// signature (of ECDSA, in DER) its output, made with SHA-256 (EC keys on P-384 and P-521: SHA-384, SHA-512). For keys
+        /// in an HSM, or of another user. The certificates must be there.
+        sign_command: Vec<String> = Vec::new();
+        /// How long it may take. An attempt that fails is repeated later.
+        sign_timeout: Time = Time::seconds(10);
         /// Whose CA it is, if one is made.
         organization: String = "acmed".into();
         /// The domain that the CA is for, if one is made: nobody accepts certificates of it for other names.
@@ -48,6 +58,18 @@ impl Ca {
             intermediate: path(&self.intermediate, default.intermediate),
             intermediate_key: path(&self.intermediate_key, default.intermediate_key),
         }
+    }
+
+    /// The command that signs, if there is one, and its arguments.
+    pub(crate) fn command(&self) -> Option<(&str, &[String])> {
+        self.sign_command.split_first().map(|(program, arguments)| (program.as_str(), arguments))
+    }
+
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        if self.intermediate_key.is_some() && self.command().is_some() {
+            return Err(Failure::new("[ca] has an intermediate_key and a sign_command; which one signs?"));
+        }
+        Ok(())
     }
 
     /// What a CA is like that has to be made.

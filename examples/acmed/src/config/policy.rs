@@ -1,23 +1,63 @@
-//! `[policy]`: which keys are good enough.
+//! `[policy]`: who may have what, and which keys are good enough.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     fmt, fs,
     path::{Path, PathBuf},
     str::FromStr,
 };
 
-use coyote_server::{jose::EcCurve, policy::KeyPolicy};
+use coyote_server::{
+    jose::EcCurve,
+    policy::{AllOf, KeyPolicy, KnownWeakKeys, PublicSuffixes},
+    protocol::DnsName,
+};
 
-use super::section::{section, string_setting};
+use super::{
+    section::{section, string_setting},
+    validation::Range,
+};
 use crate::failure::Failure;
+
+mod rules;
+mod webhook;
+
+pub(crate) use rules::{Account, TrustSection};
+pub(crate) use webhook::WebhookSection;
 
 /// The lengths of RSA keys that can be worked with.
 const RSA_BITS: std::ops::RangeInclusive<u32> = 2048..=4096;
 
 section! {
-    /// Which keys are good enough, for accounts and for certificates. Keys that can be broken never are.
+    /// Who may have what. A domain stands for itself and all names below it. What is denied is denied, whatever else is
+    /// allowed; where a list of what is allowed is empty, all is. And which keys are good enough, for accounts and for
+    /// certificates: keys that can be broken never are.
     PolicySection {
+        /// The domains, and the networks of IP addresses, that there are certificates for. If either is set, there are
+        /// certificates for nothing else.
+        allowed_names: Vec<DnsName> = Vec::new();
+        /// See allowed_names.
+        allowed_networks: Vec<Range> = Vec::new();
+        /// Domains that there are no certificates for, nor for wildcards that stand for one of them.
+        denied_names: Vec<DnsName> = Vec::new();
+        /// Networks of IP addresses that there are no certificates for.
+        denied_networks: Vec<Range> = Vec::new();
+        /// The accounts that may order, by id or URL, and those that may because one of these keys of `acmed eab` opened
+        /// them, by kid. If either is set, no others may.
+        allowed_accounts: Vec<Account> = Vec::new();
+        /// See allowed_accounts.
+        allowed_eab_keys: Vec<String> = Vec::new();
+        /// Accounts that may not order.
+        denied_accounts: Vec<Account> = Vec::new();
+        /// Keys of `acmed eab` that open no accounts, and whose accounts may not order.
+        denied_eab_keys: Vec<String> = Vec::new();
+        /// The networks from which accounts are opened and certificates ordered. Behind a proxy, see http.trusted_proxies.
+        allowed_clients: Vec<Range> = Vec::new();
+        /// Networks from which neither is done.
+        denied_clients: Vec<Range> = Vec::new();
+        /// A public suffix list, as Debian's package publicsuffix has it. With it, there are no certificates for names that
+        /// belong to a registry, as com and *.co.uk. It is read at the start.
+        public_suffixes: Option<PathBuf> = None, as in "\"/usr/share/publicsuffix/public_suffix_list.dat\"";
         /// The shortest RSA keys that are taken, in bits; 2048 at least.
         min_rsa_bits: u32 = KeyPolicy::default().min_rsa_bits;
         /// The longest, 4096 at most; 0 to take no RSA keys.
@@ -29,12 +69,42 @@ section! {
         /// A file with the keys that have leaked: in each line the SHA-256 of a DER SubjectPublicKeyInfo in hexadecimal, and
         /// after a blank whatever you like. A # begins a comment. It is read at the start.
         blocked_keys: Option<PathBuf> = None, as in "\"blocked-keys.txt\"";
+        /// Files with RSA keys that anybody can make, as those of Debian's package openssl-blacklist (CVE-2008-0166): in each
+        /// line the last 20 digits, or all, of the SHA-1 of what `openssl rsa -noout -modulus` prints. They are read at the start.
+        known_weak_keys: Vec<PathBuf> = Vec::new();
     }
+    webhook: WebhookSection,
+    trust: BTreeMap<String, TrustSection>,
 }
 
 impl PolicySection {
     pub(super) fn below(self, directory: &Path) -> Self {
-        Self { blocked_keys: self.blocked_keys.map(|path| directory.join(path)), ..self }
+        let below = |path: PathBuf| directory.join(path);
+        Self {
+            blocked_keys: self.blocked_keys.map(below),
+            public_suffixes: self.public_suffixes.map(below),
+            known_weak_keys: self.known_weak_keys.into_iter().map(below).collect(),
+            webhook: self.webhook.below(directory),
+            ..self
+        }
+    }
+
+    /// Who may have what. It reads the files that it names.
+    pub(crate) fn policy(&self) -> Result<AllOf, Failure> {
+        let mut policy = AllOf::default();
+        if let Some(path) = &self.public_suffixes {
+            let suffixes = PublicSuffixes::parse(&read(path, "public suffixes")?);
+            let failed = Failure::because(format!("{} cannot be used", path.display()));
+            policy = policy.and(suffixes.map_err(failed)?);
+        }
+        let rules = self.rules()?;
+        if !rules.are_empty() {
+            policy = policy.and(rules);
+        }
+        Ok(match self.webhook.webhook()? {
+            Some(webhook) => policy.and(webhook),
+            None => policy,
+        })
     }
 
     /// What is demanded of keys. It reads the file of those that have leaked.
@@ -51,7 +121,17 @@ impl PolicySection {
         if let Some(path) = &self.blocked_keys {
             policy.blocked = read_blocked(path)?;
         }
+        policy.known_weak = self.known_weak()?;
         Ok(policy)
+    }
+
+    fn known_weak(&self) -> Result<KnownWeakKeys, Failure> {
+        let mut known = KnownWeakKeys::default();
+        for path in &self.known_weak_keys {
+            let added = known.add_list(&read(path, "known weak keys")?);
+            added.map_err(|error| Failure::new(format!("{}:{}: {error}", path.display(), error.line)))?;
+        }
+        Ok(known)
     }
 
     fn check_rsa_bits(&self) -> Result<(), Failure> {
@@ -70,8 +150,7 @@ impl PolicySection {
 
 fn read_blocked(path: &Path) -> Result<HashSet<[u8; 32]>, Failure> {
     let place = path.display();
-    let text = fs::read_to_string(path)
-        .map_err(Failure::because(format!("the blocked keys in {place} cannot be read")))?;
+    let text = read(path, "blocked keys")?;
     let mut blocked = HashSet::new();
     for (line, number) in text.lines().zip(1..) {
         let content = line.split('#').next().unwrap_or_default();
@@ -82,6 +161,11 @@ fn read_blocked(path: &Path) -> Result<HashSet<[u8; 32]>, Failure> {
         blocked.insert(hash);
     }
     Ok(blocked)
+}
+
+fn read(path: &Path, what: &str) -> Result<String, Failure> {
+    let failed = Failure::because(format!("the {what} in {} cannot be read", path.display()));
+    fs::read_to_string(path).map_err(failed)
 }
 
 fn sha256(word: &str) -> Option<[u8; 32]> {

@@ -10,6 +10,7 @@ use coyote_server::{
 use super::{
     section::{section, string_setting},
     time::{Moment, Time},
+    validation::Range,
     web_url::WebUrl,
 };
 
@@ -79,6 +80,9 @@ section! {
         keep_alive: Time = Time::seconds(75);
         /// How long the head of a request, and a TLS handshake before it, may take.
         head_timeout: Time = Time::seconds(5);
+        /// Networks of proxies in front of the server that add the client's address to X-Forwarded-For. From elsewhere, the
+        /// header is not believed.
+        trusted_proxies: Vec<Range> = Vec::new();
         /// How long requests and jobs that are under way may take to end when the server is stopped.
         shutdown_timeout: Time = Time::seconds(30);
     }

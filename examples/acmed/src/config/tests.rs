@@ -86,6 +86,20 @@ fn what_was_changed_is_printed_and_read_back() {
         curves = ["P-384"]
         ed25519 = false
         blocked_keys = "leaked.txt"
+        known_weak_keys = ["blacklist.RSA-2048"]
+        denied_names = ["Evil.example"]
+        allowed_clients = ["192.0.2.0/24"]
+        allowed_accounts = ["https://ca.example/acme/account/AAAAAAAAAAAAAAAAAAAAAA"]
+        [policy.webhook]
+        url = "https://policy.example"
+        secret_file = "secret"
+        [policy.trust.web]
+        eab_keys = ["kid"]
+        names = ["corp.example"]
+        [policy.trust."a b"]
+        clients = ["10.0.0.0/8"]
+        [http]
+        trusted_proxies = ["10.0.0.1"]
         [limits]
         request_body = 1000
         nonce_lifetime = "5m"
@@ -108,6 +122,9 @@ fn what_is_wrong_is_refused_by_name_with_its_line() {
         ("[rate_limits]\nhelp = \"ca.example\"", 2, "not the URL of a page"),
         ("[policy]\nblocked = \"x\"", 2, "unknown key `blocked`"),
         ("[policy]\ncurves = [\"secp256k1\"]", 2, "no curve"),
+        ("[policy]\nallowed_accounts = [\"me\"]", 2, "no account"),
+        ("[policy]\ndenied_names = [\"*.evil.example\"]", 2, ""),
+        ("[policy.trust.web]\nkeys = []", 2, "unknown key `keys`"),
         ("[directory]\neab_required = true", 2, "unknown key `eab_required`"),
         ("[directory]\nterms_since = \"2026-01-01\"", 2, "not a point in time"),
         ("[directory]\nterms_since = 2026-01-01", 2, "not a point in time"),
@@ -150,6 +167,12 @@ fn what_cannot_be_meant_is_refused() {
         "[[validation.zone]]\nresolvers = [\"192.0.2.1\"]",
         "[policy]\nmin_rsa_bits = 4096\nmax_rsa_bits = 2048",
         "[policy]\nblocked_keys = \"/nowhere/keys\"",
+        "[policy]\nknown_weak_keys = [\"/nowhere/keys\"]",
+        "[policy]\npublic_suffixes = \"/nowhere/suffixes\"",
+        "[policy]\npublic_suffixes = \"/dev/null\"",
+        "[policy.webhook]\nurl = \"https://policy.example\"",
+        "[policy.trust.web]\nnames = [\"corp.example\"]",
+        "[ca]\nsign_command = [\"sign\"]\nintermediate_key = \"key\"",
         "[directory]\nterms_since = \"2026-01-01T00:00:00Z\"",
     ] {
         assert!(parse(text).check().is_err(), "{text}");

@@ -1,6 +1,9 @@
 //! The configuration as a file that explains itself.
 
-use super::{Config, DEFAULT_PROFILE, ZoneSection, section::Section};
+use super::{
+    Config, DEFAULT_PROFILE, TrustSection, ZoneSection,
+    section::{Section, quote},
+};
 
 /// What stands above all.
 const HEAD: &str = "\
@@ -30,9 +33,25 @@ impl Config {
         self.limits.write(&mut text, all);
         add(&mut text, "rate_limits", &self.rate_limits, all);
         add(&mut text, "policy", &self.policy, all);
+        add(&mut text, "policy.webhook", &self.policy.webhook, all);
+        self.write_trust(&mut text, all);
         add(&mut text, "http", &self.http, all);
         add(&mut text, "log", &self.log, all);
         text
+    }
+
+    fn write_trust(&self, text: &mut String, all: bool) {
+        for (name, trust) in &self.policy.trust {
+            add(text, &format!("policy.trust.{}", quote(name)), trust, all);
+        }
+        if self.policy.trust.is_empty() {
+            let mut example = String::new();
+            add(&mut example, "policy.trust.NAME", &TrustSection::default(), true);
+            let lines = example.lines().filter(|line| !line.is_empty());
+            text.push('\n');
+            // As prose: it would be refused if it were put to use as it is.
+            lines.for_each(|line| text.push_str(&format!("# {}\n", line.trim_start_matches("# "))));
+        }
     }
 }
 

@@ -191,3 +191,16 @@ fn a_key_on_the_list_of_leaked_ones_is_refused() {
     assert_eq!(refusal.to_string(), "the key is known to have leaked");
     assert_eq!(policy.check(&ec(Nid::X9_62_PRIME256V1)), Ok(()));
 }
+
+#[test]
+fn a_key_that_anybody_can_make_is_refused_once_it_is_listed() {
+    let key = Rsa::generate(2048).unwrap();
+    let printed = format!("Modulus={}\n", &*key.n().to_hex_str().unwrap());
+    let hash: String =
+        openssl::sha::sha1(printed.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let key = public(PKey::from_rsa(key).unwrap());
+    let mut policy = KeyPolicy::default();
+    assert_eq!(policy.check(&key), Ok(()));
+    policy.known_weak.add_list(&hash).unwrap();
+    assert!(policy.check(&key).unwrap_err().to_string().contains("CVE-2008-0166"));
+}

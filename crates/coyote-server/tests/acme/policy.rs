@@ -1,0 +1,164 @@
+//! What a policy denies and what it vouches for.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use async_trait::async_trait;
+use coyote_protocol::{ChallengeType, Identifier};
+use coyote_server::{
+    BuildError,
+    policy::{Applicant, Policy, Verdict},
+};
+use coyote_storage::BoxError;
+use serde_json::json;
+
+use crate::{
+    account::{NEW_AUTHZ, join, key},
+    parts::TestValidator,
+    world::World,
+};
+
+/// Vouches for `trusted.example`, denies `denied.example`, and counts what it is asked. Clones are one.
+#[derive(Clone, Default)]
+struct TestPolicy(Arc<Saying>);
+
+#[derive(Default)]
+struct Saying {
+    vouches_no_more: AtomicBool,
+    is_away: AtomicBool,
+    closed: AtomicBool,
+    asked: AtomicU64,
+}
+
+#[async_trait]
+impl Policy for TestPolicy {
+    async fn new_account(&self, applicant: &Applicant<'_>) -> Result<Verdict, BoxError> {
+        assert_eq!(applicant.client, "192.0.2.1".parse().ok());
+        if self.0.closed.load(Ordering::Relaxed) {
+            return Ok(Verdict::deny(coyote_protocol::ProblemType::Unauthorized, "come back on Monday"));
+        }
+        Ok(Verdict::allow())
+    }
+
+    async fn identifier(
+        &self,
+        applicant: &Applicant<'_>,
+        identifier: &Identifier,
+    ) -> Result<Verdict, BoxError> {
+        self.0.asked.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(applicant.client, "192.0.2.1".parse().ok());
+        if self.0.is_away.load(Ordering::Relaxed) {
+            return Err("the list is being written".into());
+        }
+        let vouches = !self.0.vouches_no_more.load(Ordering::Relaxed);
+        Ok(match identifier.value().as_str() {
+            "trusted.example" if vouches => Verdict::already_valid(),
+            "denied.example" => Verdict::reject(identifier).by("it is on the list"),
+            _ => Verdict::allow(),
+        })
+    }
+}
+
+fn world() -> (World, TestPolicy) {
+    let policy = TestPolicy::default();
+    (World::with(|builder| builder.with_policy(policy.clone())), policy)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_policy_vouches_for_is_valid_from_birth_and_issued_without_a_look() {
+    let (world, _) = world();
+    let account = world.account().await;
+    let order = account.order(&["trusted.example"]).await;
+    assert_eq!(order.text("status"), "ready");
+    let authorization = account.read(&order.list("authorizations")[0]).await;
+    assert_eq!(authorization.text("status"), "valid");
+    assert_eq!(authorization.json["challenges"][0]["type"], "by-policy");
+    assert_eq!(authorization.json["challenges"][0]["status"], "valid");
+
+    let _ = account.finalize(&order).await.expect(200);
+    assert_eq!(account.settled(&order).await.text("status"), "valid");
+    assert_eq!(world.validator.looks(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_vouched_for_does_not_spare_the_other_names_of_the_order_their_proof() {
+    let (world, _) = world();
+    let account = world.account().await;
+    let order = account.order(&["trusted.example", "a.example"]).await;
+    assert_eq!(order.text("status"), "pending");
+    let order = account.validate(&order).await;
+    assert_eq!(order.text("status"), "ready");
+    assert_eq!(world.validator.looks(), 1);
+    let _ = account.certify(&order).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_no_longer_vouches_ends_what_it_vouched_for() {
+    let (world, policy) = world();
+    let account = world.account().await;
+    let order = account.order(&["trusted.example"]).await;
+    policy.0.vouches_no_more.store(true, Ordering::Relaxed);
+
+    let refused = account.finalize(&order).await.expect(403);
+    assert_eq!(refused.json["type"], "urn:ietf:params:acme:error:unauthorized");
+    assert_eq!(
+        account.order(&["trusted.example"]).await.text("status"),
+        "pending",
+        "nor is it used again for another order"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_vouched_for_is_valid_ahead_of_an_order_as_well() {
+    let (world, _) = world();
+    let account = world.account().await;
+    let payload = json!({"identifier": {"type": "dns", "value": "trusted.example"}});
+    let answer = account.post(NEW_AUTHZ, &payload).await.expect(201);
+    assert_eq!(answer.json["status"], "valid");
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_that_a_policy_denies_is_told_at_once_and_the_rule_is_not() {
+    let (world, _) = world();
+    let account = world.account().await;
+    let refused =
+        account.ask(&["denied.example", "a.example", "DENIED.example"], json!({})).await.expect(400);
+    assert_eq!(refused.json["subproblems"].as_array().map(Vec::len), Some(2));
+    assert_eq!(refused.json["subproblems"][0]["type"], "urn:ietf:params:acme:error:rejectedIdentifier");
+    assert!(!refused.json.to_string().contains("on the list"), "{}", refused.json);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_policy_cannot_decide_there_are_no_orders() {
+    let (world, policy) = world();
+    let account = world.account().await;
+    let vouched = account.order(&["trusted.example"]).await;
+    policy.0.is_away.store(true, Ordering::Relaxed);
+
+    for answer in [account.ask(&["a.example"], json!({})).await, account.finalize(&vouched).await] {
+        let answer = answer.expect(503);
+        assert_eq!(answer.json["type"], "urn:ietf:params:acme:error:serverInternal");
+        assert!(answer.response.reply.retry_after.is_some());
+        assert!(!answer.json.to_string().contains("list"), "{}", answer.json);
+    }
+    policy.0.is_away.store(false, Ordering::Relaxed);
+    let _ = account.certify(&vouched).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_a_policy_denies_is_not_opened() {
+    let (world, policy) = world();
+    policy.0.closed.store(true, Ordering::Relaxed);
+    let refused = join(&world.acme, &key(), &json!({})).await.expect(403);
+    assert_eq!(refused.json["detail"], "come back on Monday");
+}
+
+#[test]
+fn no_validator_can_stand_for_a_policys_word() {
+    let world = World::new();
+    let validator = TestValidator::new(ChallengeType::new("by-policy"));
+    let built = world.beside(&validator).build();
+    assert!(matches!(built, Err(BuildError::ReservedType(_))));
+}
