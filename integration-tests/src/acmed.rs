@@ -205,13 +205,30 @@ impl Acmed {
     /// The same, however the command ends.
     #[must_use]
     pub fn run_beside(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("acmed can be run")
+    }
+
+    /// Another command of acmed's on the data of this server.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.args(arguments).arg("--data-dir").arg(self.data()).args(["--base-url", &self.base_url]);
         let config = self.path("acmed.toml");
         if config.exists() {
             command.arg("--config").arg(config);
         }
-        command.output().expect("acmed can be run")
+        command
+    }
+
+    /// Changes its configuration, for the next start.
+    ///
+    /// # Panics
+    ///
+    /// If it has none.
+    pub fn configure(&self, change: impl FnOnce(String) -> String) {
+        let config = self.path("acmed.toml");
+        let text = fs::read_to_string(&config).expect("a configuration");
+        fs::write(config, change(text)).expect("the configuration can be written");
     }
 
     /// Its process id.

@@ -10,11 +10,13 @@ use crate::config::{Allow, BaseUrl, Config, LogFormat, NameServer, Nonces, Stora
 mod beside;
 mod dns_persist;
 mod eab;
+mod migrate;
 mod would_issue;
 
 pub(crate) use beside::Beside;
 pub(crate) use dns_persist::DnsPersist;
 pub(crate) use eab::{CreateKey, Eab, EabCommand, ListKeys, RevokeKey};
+pub(crate) use migrate::Migrate;
 pub(crate) use would_issue::WouldIssue;
 
 /// An ACME (RFC 8555) server.
@@ -52,6 +54,12 @@ pub(crate) enum Command {
     ///
     /// Exit status 0: it would be accepted, and this is what remains to be proved; 1: it would be refused.
     WouldIssue(WouldIssue),
+    /// Move everything to another storage, while the server runs
+    ///
+    /// Accounts, orders, certificates and their URLs stay what they are. In the end the server is told to use the other
+    /// storage (the key storage), and started again; from then on what was is closed, until --undo. Interrupted, it is run
+    /// again.
+    Migrate(Migrate),
 }
 
 #[derive(Debug, Args)]

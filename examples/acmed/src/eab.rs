@@ -16,6 +16,7 @@ use crate::{
     config::{Config, StorageUrl},
     failure::Failure,
     output::{complain, print, print_json},
+    store::require_in_service,
 };
 
 mod holder;
@@ -130,10 +131,16 @@ enum Missing {
 /// Opens the database of a server, which may be running.
 async fn open(config: &Config, missing: Missing) -> Result<Box<dyn ExternalAccountStore>, Failure> {
     match config.storage() {
-        StorageUrl::Sqlite(path) => Ok(Box::new(open_file(&path, missing)?)),
+        StorageUrl::Sqlite(path) => {
+            let storage = open_file(&path, missing)?;
+            require_in_service(&storage).await?;
+            Ok(Box::new(storage))
+        }
         StorageUrl::Postgres(url) => {
             let storage = PgStorage::connect(&url, PgOptions::default()).await;
-            Ok(Box::new(storage.map_err(Failure::because("there is no storage"))?))
+            let storage = storage.map_err(Failure::because("there is no storage"))?;
+            require_in_service(&storage).await?;
+            Ok(Box::new(storage))
         }
         StorageUrl::Memory => Err(Failure::new(
             "what is in memory: is the server's alone; keys need a storage that this process can open",

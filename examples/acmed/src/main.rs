@@ -15,6 +15,7 @@ mod failure;
 mod health;
 mod init;
 mod log;
+mod migrate;
 mod network;
 mod output;
 mod serve;
@@ -48,6 +49,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Eab(eab) => eab::run(eab),
         Command::DnsPersist(wanted) => dns_persist::run(wanted),
         Command::WouldIssue(asked) => would_issue::run(asked),
+        Command::Migrate(migrate) => migrate::run(migrate),
         Command::Config(config) => match config.command {
             None => print(&Config::default().to_text(true)),
             Some(ConfigCommand::Check { file }) => {

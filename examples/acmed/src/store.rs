@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use coyote_server::{
     Limits,
-    storage::{MemoryStorage, NonceStore, RateLimitStore, Storage},
+    storage::{Archive, MemoryStorage, NonceStore, RateLimitStore, Standing, Storage},
 };
 use coyote_storage_pg::{PgOptions, PgStorage};
 use coyote_storage_redis::{RedisOptions, RedisStore};
@@ -41,12 +41,14 @@ impl Store {
                     SqliteOptions { nonce_lifetime: limits.nonce_lifetime, ..SqliteOptions::default() };
                 let storage =
                     SqliteStorage::open(path, options).map_err(Failure::because("there is no storage"))?;
+                require_in_service(&storage).await?;
                 Self::of(Arc::new(storage), nonces, Shared::No, limits)
             }
             StorageUrl::Postgres(url) => {
                 let options = PgOptions { nonce_lifetime: limits.nonce_lifetime, ..PgOptions::default() };
                 let storage = PgStorage::connect(&url, options).await;
                 let storage = storage.map_err(Failure::because("there is no storage"))?;
+                require_in_service(&storage).await?;
                 Self::of(Arc::new(storage), nonces, Shared::Yes, limits)
             }
         }
@@ -80,6 +82,20 @@ impl Store {
             }
         };
         Ok(Self { rate_limits: store.clone(), storage: store, nonces })
+    }
+}
+
+/// A storage in which not everything is yet, or from which everything has gone, is not to be used.
+pub(crate) async fn require_in_service(storage: &dyn Archive) -> Result<(), Failure> {
+    let standing = storage.standing().await;
+    match standing.map_err(Failure::because("the storage cannot be read"))? {
+        Standing::InService => Ok(()),
+        Standing::Arriving { from } => Err(Failure::new(format!(
+            "the storage is still being filled from {from}; run acmed migrate again to finish"
+        ))),
+        Standing::Left { to } => Err(Failure::new(format!(
+            "everything has moved to {to}; set storage to that, or go back with acmed migrate --undo"
+        ))),
     }
 }
 

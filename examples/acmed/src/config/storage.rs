@@ -6,6 +6,8 @@ use std::{
     str::FromStr,
 };
 
+use url::Url;
+
 use super::section::string_setting;
 
 /// What `storage` names.
@@ -50,6 +52,26 @@ impl StorageUrl {
         match self {
             Self::Sqlite(path) => Self::Sqlite(directory.join(path)),
             elsewhere => elsewhere,
+        }
+    }
+}
+
+impl StorageUrl {
+    /// What people may read of it: where it is, without a password.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Sqlite(path) => {
+                format!("sqlite:{}", std::path::absolute(path).as_deref().unwrap_or(path).display())
+            }
+            Self::Postgres(text) => match Url::parse(text) {
+                Ok(mut url) => {
+                    url.set_password(None).ok();
+                    url.set_query(None);
+                    url.into()
+                }
+                Err(_) => "postgres://…".to_owned(),
+            },
+            Self::Memory => "memory:".to_owned(),
         }
     }
 }

@@ -1,0 +1,21 @@
+//! `acmed migrate`.
+
+use clap::Args;
+
+use super::Beside;
+use crate::config::StorageUrl;
+
+#[derive(Debug, Args)]
+pub(crate) struct Migrate {
+    /// Where everything goes: postgres://HOST/DATABASE or sqlite:PATH, in which there is nothing yet
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: StorageUrl,
+    /// Go back, as long as nothing has been written there
+    #[arg(long)]
+    pub(crate) undo: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) beside: Beside,
+}
