@@ -133,7 +133,8 @@ limits! {
     concurrent_validations: u32 = 256;
     /// How long a validation may take until it makes room for others, and goes on among those that wait.
     validation_patience: Duration = Duration::from_millis(250);
-    /// Validations that go on after that. Each has a file descriptor or two; those that there is no room for make none.
+    /// Validations that go on after that, with a file descriptor or two each. When there are more, the one that has waited
+    /// longest is given up for now, and tried again as one that did not answer.
     waiting_validations: u32 = 2_048;
     /// Issuances at the same time.
     concurrent_issuances: u32 = 64;

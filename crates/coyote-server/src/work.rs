@@ -24,9 +24,11 @@ mod revoke;
 mod schedule;
 mod validate;
 mod waiters;
+mod waiting;
 
 use schedule::Schedule;
 use waiters::Waiters;
+use waiting::Waiting;
 
 /// When a client should ask again for something that is being worked on.
 const POLL: Duration = Duration::from_secs(1);
@@ -39,7 +41,7 @@ pub(crate) struct Workshop {
     /// The permits for each kind of work, and how many there are.
     validations: (Arc<Semaphore>, u32),
     /// For validations that take long, so that those that do not need not wait for them.
-    waiting: (Arc<Semaphore>, u32),
+    waiting: Waiting,
     issuances: (Arc<Semaphore>, u32),
     revocations: (Arc<Semaphore>, u32),
     waiters: Waiters,
@@ -53,7 +55,7 @@ impl Workshop {
         let permits = |count: u32| (Arc::new(Semaphore::new(count.max(1) as usize)), count.max(1));
         Self {
             validations: permits(limits.concurrent_validations),
-            waiting: permits(limits.waiting_validations),
+            waiting: Waiting::new(limits.waiting_validations),
             issuances: permits(limits.concurrent_issuances),
             revocations: permits(limits.concurrent_revocations),
             schedule: Schedule::default(),
@@ -114,7 +116,7 @@ impl Acme {
 
     async fn take_all_permits(&self) {
         let kinds = WorkKind::ALL.iter().map(|kind| self.workshop.permits(*kind));
-        for (permits, count) in kinds.chain([&self.workshop.waiting]) {
+        for (permits, count) in kinds.chain([self.workshop.waiting.permits()]) {
             // Closing would fail those who wait for a permit; holding all of them makes new work wait for its
             // next owner.
             if let Ok(all) = permits.acquire_many(*count).await {
@@ -171,15 +173,16 @@ impl Acme {
 
     async fn work(self: Arc<Self>, lease: Lease, permit: OwnedSemaphorePermit) {
         let kind = lease.work.kind();
-        self.in_room(kind, Some(permit), self.work_on(lease)).await;
+        let give_way = Arc::new(Notify::new());
+        self.in_room(kind, Some(permit), &give_way, self.work_on(lease, &give_way)).await;
     }
 
-    async fn work_on(&self, lease: Lease) {
+    async fn work_on(&self, lease: Lease, give_way: &Notify) {
         let done = match lease.work.clone() {
             Work::Validate { account, authorization, .. } => {
                 match self.validation_subjects(&account, &authorization).await {
                     Ok((account, authorization)) => {
-                        self.validate(lease, authorization, account).await;
+                        self.validate(lease, authorization, account, give_way).await;
                         Ok(())
                     }
                     Err(error) => Err((lease, error.into())),
@@ -219,10 +222,12 @@ impl Acme {
 
     /// Does some work with a permit. A validation that waits for a stranger gives it back before it is done, if there is
     /// room among those that wait: else a few hundred names that do not answer would keep all others from being looked at.
+    /// If there is none, the one that has waited longest is told to give way.
     async fn in_room<T>(
         &self,
         kind: WorkKind,
         mut permit: Option<OwnedSemaphorePermit>,
+        give_way: &Arc<Notify>,
         work: impl Future<Output = T>,
     ) -> T {
         let mut work = std::pin::pin!(work);
@@ -231,7 +236,7 @@ impl Acme {
                 self.make_room(kind, permit);
                 return done;
             }
-            if let Ok(_waiting) = self.workshop.waiting.0.clone().try_acquire_owned() {
+            if let Some(_place) = self.workshop.waiting.enter(give_way) {
                 self.make_room(kind, permit.take());
                 return work.await;
             }

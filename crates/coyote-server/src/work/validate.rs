@@ -7,14 +7,17 @@ use coyote_storage::{
     Account, AccountId, Authorization, AuthorizationId, Cause, Challenge, Lease, StorageError, TraceSubject,
     ValidationOutcome, Work, WorkKind,
 };
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit},
+    time::timeout,
+};
 use tracing::instrument;
 
 use crate::{
     acme::Acme,
     error::{Error, Result},
     service::chain,
-    trace::Trace,
+    trace::{Trace, TraceEvent},
     validate::{Attempt, ValidationFailure},
 };
 
@@ -33,7 +36,9 @@ impl Acme {
         let begun = authorization.clone();
         let acme = self.clone();
         let task = tokio::spawn(async move {
-            acme.in_room(WorkKind::Validate, permit, acme.validate(lease, authorization, account)).await
+            let give_way = Arc::new(Notify::new());
+            let work = acme.validate(lease, authorization, account, &give_way);
+            acme.in_room(WorkKind::Validate, permit, &give_way, work).await
         });
         self.linger_for(task).await.unwrap_or(begun)
     }
@@ -45,10 +50,12 @@ impl Acme {
         lease: Lease,
         authorization: Authorization,
         account: Account,
+        give_way: &Notify,
     ) -> Option<Authorization> {
         let job = lease.job;
         self.workshop.schedule.forget(job);
-        let settled = match self.while_leased(&lease, self.attempt(&lease, &authorization, &account)).await {
+        let attempt = self.attempt(&lease, &authorization, &account, give_way);
+        let settled = match self.while_leased(&lease, attempt).await {
             Ok(attempted) => self.settle_validation(lease, attempted).await,
             Err(error) => {
                 // The lease runs out, and somebody tries again.
@@ -82,6 +89,7 @@ impl Acme {
         lease: &Lease,
         authorization: &Authorization,
         account: &Account,
+        give_way: &Notify,
     ) -> Result<Attempted> {
         let cause = self.own_cause(self.clock.now())?;
         let challenge = subject(lease, authorization)
@@ -93,7 +101,14 @@ impl Acme {
             let detail = format!("whether {name} is controlled could not be found out");
             Err(ValidationFailure::definitive(ProblemType::ServerInternal, detail))
         } else {
-            self.look(challenge, name, account, &trace).await
+            tokio::select! {
+                result = self.look(challenge, name, account, &trace) => result,
+                () = give_way.notified() => {
+                    trace.record(TraceEvent::note("gave way to others: there are too many to wait for"));
+                    let detail = format!("{name} did not answer in the time that there was for it");
+                    Err(ValidationFailure::transient(ProblemType::Connection, detail))
+                }
+            }
         };
         trace.finish(&result);
         let about = TraceSubject::Authorization(authorization.id);

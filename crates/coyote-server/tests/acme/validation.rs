@@ -163,18 +163,34 @@ async fn names_that_do_not_answer_do_not_hold_up_those_that_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_that_wait_are_bounded() {
+async fn those_that_wait_are_bounded_and_who_has_waited_longest_gives_way() {
     let world = World::limited(|limits| {
         limits.concurrent_validations = 2;
         limits.waiting_validations = 3;
+        limits.validation_attempts = 1;
     });
     world.run(&world.acme);
     let account = world.account().await;
     world.validator.take(9 * SECOND);
+    let mut hanging = Vec::new();
     for _ in 0..20 {
         let authorization = authorization(&account).await;
         let _ = account.post(&authorization.challenge().url, &json!({})).await.expect(200);
+        hanging.push(authorization);
     }
-    sleep(3 * SECOND).await;
-    assert_eq!(world.validator.looks(), 5, "two at work, three that wait, and no more");
+    sleep(SECOND).await;
+    assert!(world.validator.looks() < 20, "no more than there is room for");
+    sleep(5 * SECOND).await;
+    assert_eq!(world.validator.looks(), 20, "each has its turn, although none has ended by itself");
+
+    let mut statuses = Vec::new();
+    for authorization in &hanging {
+        let challenge = account.read(&authorization.url).await.challenge();
+        if challenge.text("status") == "invalid" {
+            assert_eq!(challenge.json["error"]["type"], CONNECTION, "it has given way");
+        }
+        statuses.push(challenge.text("status"));
+    }
+    let under_way = statuses.iter().filter(|status| *status == "processing").count();
+    assert!((3..=5).contains(&under_way), "three wait, two are at work: {statuses:?}");
 }

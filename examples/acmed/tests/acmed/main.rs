@@ -6,6 +6,7 @@ mod support;
 
 mod config;
 mod dev;
+mod dns_persist;
 mod eab;
 mod init;
 mod serve;

@@ -34,6 +34,8 @@ pub(super) enum ExchangeError {
     Handshake(#[from] openssl::ssl::Error),
     #[error("TLS: {0}")]
     Tls(#[from] ErrorStack),
+    #[error("TLS: nobody is trusted to vouch for the server")]
+    NoAuthorities,
     #[error("HTTP: {0}")]
     Http(#[from] hyper::Error),
     #[error("HTTP: the response has status {0}")]
@@ -53,7 +55,7 @@ pub(super) enum ExchangeError {
 /// Asks, and waits for the answer; the caller bounds the time.
 pub(super) async fn exchange(
     server: &NameServer,
-    authorities: &Authorities,
+    authorities: Option<&Authorities>,
     query: &Message,
 ) -> Result<Message, ExchangeError> {
     let bytes = query.to_vec()?;
@@ -141,11 +143,11 @@ async fn over_http(
 
 async fn secure(
     server: &NameServer,
-    authorities: &Authorities,
+    authorities: Option<&Authorities>,
     protocol: &[u8],
 ) -> Result<SslStream<TcpStream>, ExchangeError> {
-    let stream = TcpStream::connect(server.address).await?;
-    let mut stream = SslStream::new(authorities.client(server, protocol)?, stream)?;
+    let ssl = authorities.ok_or(ExchangeError::NoAuthorities)?.client(server, protocol)?;
+    let mut stream = SslStream::new(ssl, TcpStream::connect(server.address).await?)?;
     Pin::new(&mut stream).connect().await?;
     Ok(stream)
 }

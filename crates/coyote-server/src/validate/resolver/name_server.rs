@@ -42,6 +42,10 @@ impl Transport {
 }
 
 impl NameServer {
+    pub(super) fn is_asked_over_tls(&self) -> bool {
+        self.transport != Transport::Plain
+    }
+
     /// What its certificate must be for.
     pub(super) fn name(&self) -> String {
         match &self.transport {

@@ -40,7 +40,8 @@ pub enum Dnssec {
 #[derive(Clone, Debug)]
 pub struct DnsResolver {
     servers: Vec<NameServer>,
-    authorities: Authorities,
+    /// None if nobody is asked over TLS: the system's are many.
+    authorities: Option<Authorities>,
     dnssec: Dnssec,
     timeout: Duration,
 }
@@ -73,7 +74,10 @@ impl DnsResolver {
         if servers.is_empty() {
             return Err(InvalidServers("there are none".into()));
         }
-        let authorities = Authorities::of_system().map_err(|error| InvalidServers(error.into()))?;
+        let authorities = match servers.iter().any(NameServer::is_asked_over_tls) {
+            true => Some(Authorities::of_system().map_err(|error| InvalidServers(error.into()))?),
+            false => None,
+        };
         Ok(Self { servers, authorities, dnssec: Dnssec::default(), timeout: Self::DEFAULT_TIMEOUT })
     }
 
@@ -101,7 +105,7 @@ impl DnsResolver {
     /// With others to vouch for servers that are asked over TLS than those that the system trusts.
     #[must_use]
     pub fn trusting(self, authorities: Authorities) -> Self {
-        Self { authorities, ..self }
+        Self { authorities: Some(authorities), ..self }
     }
 
     /// With this to be made of DNSSEC.
@@ -205,7 +209,7 @@ impl DnsResolver {
         trace.record(TraceEvent::DnsQuestion { name: name.clone(), record_type: kind.clone(), server: told });
         let started = Instant::now();
         let question = question(owner, record_type, self.dnssec);
-        let asking = exchange(server, &self.authorities, &question);
+        let asking = exchange(server, self.authorities.as_ref(), &question);
         let answer = match tokio::time::timeout(self.timeout / 3, asking).await {
             Ok(answer) => answer.map_err(ResolveError::failed).and_then(|answer| self.accept(answer)),
             Err(_) => Err(ResolveError::TimedOut),
