@@ -8,7 +8,7 @@ use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use coyote_protocol::Timestamp;
 use coyote_storage::{
-    Cause, Claim, JobId, Lease, LeaseTerms, LeaseToken, StorageError, Sweep, Work, WorkKind,
+    Cause, Claim, JobId, Lease, LeaseTerms, LeaseToken, StorageError, Sweep, Wake, Work, WorkKind,
 };
 use tokio::{
     sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore},
@@ -77,7 +77,36 @@ impl Workshop {
 impl Acme {
     /// Does the work that no request is there to do: takes over what a dead process left, repeats what failed,
     /// sweeps the store. It runs until `stop` ends, and then until the work of this process is done.
+    ///
+    /// Meanwhile it does what [`Acme::hear_replicas`] does.
     pub async fn run_jobs(self: Arc<Self>, stop: impl Future<Output = ()>) {
+        tokio::select! {
+            () = self.look_for_jobs(stop) => {}
+            never = self.hear_replicas() => match never {},
+        }
+        self.drain().await;
+    }
+
+    /// Hears what other servers over the same store do, so that whoever waits here for something that is done there waits no
+    /// longer than necessary. Without it, or with a store that does not carry such news, they find out by asking again.
+    ///
+    /// It runs until it is dropped.
+    pub async fn hear_replicas(&self) -> Infallible {
+        let mut wakes = self.storage.wakes();
+        loop {
+            match wakes.next().await {
+                Wake::Due(directory) if directory != self.directory => {}
+                Wake::Due(_) => self.workshop.wake.notify_one(),
+                Wake::Settled(job) => self.workshop.waiters.wake(job),
+                Wake::Missed => {
+                    self.workshop.waiters.wake_all();
+                    self.workshop.wake.notify_one();
+                }
+            }
+        }
+    }
+
+    async fn look_for_jobs(self: &Arc<Self>, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         let mut sweep_due = self.clock.now();
         loop {
@@ -87,8 +116,7 @@ impl Acme {
             });
             let now = self.clock.now();
             if now >= sweep_due {
-                self.sweep(now).await;
-                sweep_due = now + self.limits.sweep_interval;
+                sweep_due = now + self.sweep_in_turn(now).await;
             }
             tokio::select! {
                 () = &mut stop => break,
@@ -96,7 +124,6 @@ impl Acme {
                 () = sleep(self.jittered(wait)) => {}
             }
         }
-        self.drain().await;
     }
 
     /// A little more or less than this, so that replicas that were started together do not ask together for ever.
@@ -178,6 +205,7 @@ impl Acme {
     }
 
     async fn work_on(&self, lease: Lease, give_way: &Notify) {
+        let job = lease.job;
         let done = match lease.work.clone() {
             Work::Validate { account, authorization, .. } => {
                 match self.validation_subjects(&account, &authorization).await {
@@ -209,6 +237,7 @@ impl Acme {
             tracing::error!(job = %lease.job, error = %chain(&error), "a job's subject cannot be read");
             self.put_off(lease).await;
         }
+        self.storage.tell(Wake::Settled(job));
     }
 
     /// Gives back a job that cannot be begun, for long enough that it does not keep the workers busy.
@@ -244,6 +273,20 @@ impl Acme {
         let done = work.await;
         self.make_room(kind, permit);
         done
+    }
+
+    /// There is a job that nobody has begun, now or a while later.
+    pub(crate) fn job_is_waiting(&self) {
+        self.workshop.wake.notify_one();
+        self.storage.tell(Wake::Due(self.directory.clone()));
+    }
+
+    /// A job that was begun at that moment, by whoever asked for it, has ended. While they may still wait for the answer
+    /// to that, nobody asks elsewhere: most jobs end without a word.
+    fn tell_of_the_end(&self, job: JobId, began: Timestamp) {
+        if self.clock.now().since(began) >= self.limits.linger {
+            self.storage.tell(Wake::Settled(job));
+        }
     }
 
     /// Ends the use of a permit. If it was the last, there may be jobs that wait for it.
@@ -326,7 +369,7 @@ impl Acme {
     /// Notes that a job was put off, so that clients can be told.
     fn note_due(&self, job: JobId, due: Timestamp) {
         self.workshop.schedule.put_off(job, due, self.clock.now());
-        self.workshop.wake.notify_one();
+        self.job_is_waiting();
     }
 
     /// When a client should ask again for what this job is to change: when it is due, at least a second from now and at
@@ -374,6 +417,21 @@ impl Acme {
             return Ok(second?);
         }
         Ok(read().await?)
+    }
+
+    /// Sweeps the store, unless another replica has in this interval, and answers how long to wait until the next turn.
+    async fn sweep_in_turn(&self, now: Timestamp) -> Duration {
+        let interval = self.limits.sweep_interval;
+        match self.rate_limiter.turn("sweep", interval, now).await {
+            Ok(Some(wait)) => return wait,
+            Ok(None) => {}
+            // Twice is harmless, never is not.
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "whether another replica has swept is not known")
+            }
+        }
+        self.sweep(now).await;
+        interval
     }
 
     /// Sweeps the store: again and again while there is a whole batch to do, with room for others in between.

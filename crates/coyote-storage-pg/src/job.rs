@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use coyote_protocol::Timestamp;
 use coyote_storage::{
     Cause, Claim, DirectoryId, Job, JobId, JobQueue, Lease, LeaseTerms, LeaseToken, Result, StorageError,
-    Sweep, SweepReport, Work, WorkKind,
+    Sweep, SweepReport, Wake, Wakes, Work, WorkKind,
 };
 use diesel::{
     AsChangeset, BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl,
@@ -360,6 +360,14 @@ impl JobQueue for PgStorage {
 
     async fn sweep(&self, sweep: &Sweep, cause: &Cause) -> Result<SweepReport> {
         sweep::run(self, sweep, cause.now).await
+    }
+
+    fn tell(&self, wake: Wake) {
+        self.carrier().tell(wake);
+    }
+
+    fn wakes(&self) -> Box<dyn Wakes> {
+        self.carrier().wakes()
     }
 }
 

@@ -22,6 +22,7 @@ mod sweep;
 mod trace;
 mod update;
 mod url;
+mod wake;
 
 pub use options::{ConnectError, PgOptions, SessionLimits};
 pub use storage::PgStorage;

@@ -22,7 +22,7 @@ const LOCK: i64 = 0x636f_796f_7465;
 
 /// Runs the migrations that have not been run, all or none, and answers the connection.
 pub(crate) async fn run(pool: &Pool) -> Result<Link, ConnectError> {
-    let mut link = pool.open().await.map_err(ConnectError::Database)?;
+    let mut link = pool.connector().open().await.map_err(ConnectError::Database)?;
     let unknown = migrate(&mut link.connection).await.map_err(ConnectError::Database)?;
     match unknown {
         Some(found) => Err(ConnectError::Newer { found }),

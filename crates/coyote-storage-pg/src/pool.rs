@@ -36,9 +36,9 @@ pub(crate) struct Pool {
 /// Opens connections.
 #[derive(Clone)]
 pub(crate) struct Connector {
-    place: Place,
-    timeout: Duration,
-    runtime: Handle,
+    pub(crate) place: Place,
+    pub(crate) timeout: Duration,
+    pub(crate) runtime: Handle,
 }
 
 /// An open connection.
@@ -90,9 +90,9 @@ impl Pool {
         Ok(Borrowed(borrowed))
     }
 
-    /// A connection that is nobody else's, and is closed when it is dropped.
-    pub(crate) async fn open(&self) -> Result<Link, BoxError> {
-        self.connector.open().await
+    /// What opens connections.
+    pub(crate) fn connector(&self) -> &Connector {
+        &self.connector
     }
 }
 
@@ -104,7 +104,8 @@ impl fmt::Debug for Pool {
 }
 
 impl Connector {
-    async fn open(&self) -> Result<Link, BoxError> {
+    /// A connection that is nobody else's, and is closed when it is dropped.
+    pub(crate) async fn open(&self) -> Result<Link, BoxError> {
         let (place, timeout) = (self.place.clone(), self.timeout);
         // Also the time-out: tokio-postgres has one for the handshake with TCP only.
         let link = self.runtime.spawn(async move { tokio::time::timeout(timeout, open(&place)).await });

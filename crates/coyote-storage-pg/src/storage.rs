@@ -1,4 +1,4 @@
-use std::future::Future;
+use std::{future::Future, sync::OnceLock};
 
 use coyote_storage::Result;
 
@@ -9,6 +9,7 @@ use crate::{
     pool::Pool,
     session::Session,
     url::Place,
+    wake::Carrier,
 };
 
 /// How often a transaction is run, if others get in its way each time.
@@ -27,6 +28,8 @@ const ATTEMPTS: u32 = 10;
 pub struct PgStorage {
     pool: Pool,
     pub(crate) nonces: nonce::Nonces,
+    /// From its first use on: it has a connection of its own, which not everybody needs.
+    carrier: OnceLock<Carrier>,
 }
 
 impl PgStorage {
@@ -44,7 +47,12 @@ impl PgStorage {
         let pool = Pool::new(Place::new(url, &options)?, &options).map_err(ConnectError::Database)?;
         let link = migrate::run(&pool).await?;
         let nonces = nonce::Nonces::open(&link.connection, options.nonce_lifetime).await;
-        Ok(Self { pool, nonces: nonces.map_err(ConnectError::Database)? })
+        Ok(Self { pool, nonces: nonces.map_err(ConnectError::Database)?, carrier: OnceLock::new() })
+    }
+
+    /// What carries wake-ups.
+    pub(crate) fn carrier(&self) -> &Carrier {
+        self.carrier.get_or_init(|| Carrier::start(self.pool.connector()))
     }
 
     /// Runs a transaction, and answers once it is committed: the body commits it with [`Session::commit_with`], or changes

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, Authorization, AuthorizationId, Cause, Certificate, CertificateId, ChallengeId, DirectoryId,
-    JobId, LeaseToken, Order, OrderId, Result, Sweep, SweepReport,
+    JobId, LeaseToken, Order, OrderId, Result, Sweep, SweepReport, Wake, Wakes, wake::NoWakes,
 };
 
 /// What is to be done.
@@ -252,6 +252,16 @@ pub trait JobQueue: Send + Sync + 'static {
     /// Puts right what should never be wrong, and removes what is over, in all directories. Its usual result is "nothing to
     /// do".
     async fn sweep(&self, sweep: &Sweep, cause: &Cause) -> Result<SweepReport>;
+
+    /// Tells all who listen, in this process and in the others that share the store, that something has happened. It is called
+    /// after the commit of what it tells of, does not wait, and may be lost: nobody relies on it. A store that does not
+    /// carry it drops it.
+    fn tell(&self, _wake: Wake) {}
+
+    /// Somebody who hears what is told from now on. Where nothing is carried they wait for ever, and find out by looking.
+    fn wakes(&self) -> Box<dyn Wakes> {
+        Box::new(NoWakes)
+    }
 }
 
 #[cfg(test)]

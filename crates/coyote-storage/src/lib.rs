@@ -38,6 +38,7 @@ mod samples;
 mod serial;
 mod sweep;
 mod trace;
+mod wake;
 
 pub use account::{Account, AccountChange, AccountStore, Creation, ExternalAccount};
 pub use archive::{Archive, Record, RecordKey, RecordKind, Standing};
@@ -67,6 +68,7 @@ pub use rate_limit::{Quota, RateLimitStore, Taken};
 pub use serial::Serial;
 pub use sweep::{Sweep, SweepReport};
 pub use trace::{TraceKey, TraceLog, TraceRecord, TraceSubject};
+pub use wake::{Bell, Wake, Wakes};
 
 /// Everything an ACME server remembers, except nonces and rate limits.
 ///

@@ -7,7 +7,7 @@ use coyote_jose::Thumbprint;
 use coyote_protocol::Timestamp;
 
 use crate::{
-    Account, AccountId, AuditEvent, AuditRecord, Authorization, AuthorizationId, Cause, Certificate,
+    Account, AccountId, AuditEvent, AuditRecord, Authorization, AuthorizationId, Bell, Cause, Certificate,
     CertificateId, Conflict, DirectoryId, ExternalAccountKey, Job, JobId, Lease, Order, OrderId, Result,
     SealedNonces, Serial, Standing, StorageError, TraceRecord,
 };
@@ -37,6 +37,7 @@ pub struct MemoryStorage {
     state: Mutex<State>,
     nonces: OnceLock<SealedNonces>,
     arrivals: Mutex<HashMap<String, Timestamp>>,
+    bell: Bell,
 }
 
 /// The tables.

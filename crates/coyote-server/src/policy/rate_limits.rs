@@ -115,6 +115,19 @@ impl RateLimiter {
             .await
     }
 
+    /// Takes the one turn at something that all servers over the store have together in each interval, or answers how long to wait
+    /// for the next.
+    pub(crate) async fn turn(
+        &self,
+        what: &str,
+        interval: Duration,
+        now: Timestamp,
+    ) -> Result<Option<Duration>, StorageError> {
+        let quota = Quota { amount: 1, period: interval };
+        let taken = self.store.take(&format!("turn:{what}"), &quota, 1, now).await?;
+        Ok((!taken.allowed).then_some(taken.retry_after))
+    }
+
     async fn take(
         &self,
         what: &str,
@@ -204,6 +217,16 @@ mod tests {
         assert_eq!(refused.retry_after, Duration::from_secs(30));
         let other = Identifier::parse("dns", "b.example").unwrap();
         assert!(limiter.may_fail(&ACCOUNT, &other, NOW).await.unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn of_all_servers_over_a_store_one_has_the_turn_in_each_interval() {
+        let store = Arc::new(MemoryStorage::new());
+        let replica = || RateLimiter::new(store.clone(), DirectoryId::default(), RateLimits::default());
+        let (one, other, minute) = (replica(), replica(), Duration::from_secs(60));
+        assert_eq!(one.turn("sweep", minute, NOW).await.unwrap(), None);
+        assert_eq!(other.turn("sweep", minute, NOW + minute / 4).await.unwrap(), Some(minute / 4 * 3));
+        assert_eq!(other.turn("sweep", minute, NOW + minute).await.unwrap(), None);
     }
 
     #[test]

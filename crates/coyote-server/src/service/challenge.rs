@@ -52,7 +52,12 @@ impl Acme {
         let begun = self.storage.begin_validation(begin, &request.cause).await?;
         let authorization = match begun.lease {
             Some(lease) => self.validate_now(lease, begun.authorization, request.account, permit).await,
-            None => begun.authorization,
+            None => {
+                if permit.is_none() {
+                    self.job_is_waiting();
+                }
+                begun.authorization
+            }
         };
         self.challenge_reply(&authorization, id)
     }

@@ -127,7 +127,10 @@ impl Acme {
         let begun = self.storage.begin_issuance(begin, &request.cause).await?;
         let order = match begun.lease {
             Some(lease) => self.issue_now(lease, begun.order, permit).await,
-            None => begun.order,
+            None => {
+                self.job_is_waiting();
+                begun.order
+            }
         };
         Ok(self.order_reply(200, &order, self.clock.now()).await?.with_location(self.urls.order(id)))
     }

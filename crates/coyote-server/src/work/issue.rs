@@ -29,8 +29,10 @@ impl Acme {
     ) -> Order {
         let begun = order.clone();
         let acme = self.clone();
+        let (job, began) = (lease.job, self.clock.now());
         let task = tokio::spawn(async move {
             let done = acme.issue(lease, order).await;
+            acme.tell_of_the_end(job, began);
             acme.make_room(WorkKind::Issue, permit);
             done
         });

@@ -76,7 +76,7 @@ impl Acme {
         let due = now + self.limits.backoff(self.limits.revocation_backoff, lease.attempts);
         let cause = self.own_cause(now).map_err(unavailable)?;
         self.storage.release_job(lease, due, &cause).await?;
-        self.workshop.wake.notify_one();
+        self.job_is_waiting();
         Ok(())
     }
 }

@@ -35,10 +35,13 @@ impl Acme {
     ) -> Authorization {
         let begun = authorization.clone();
         let acme = self.clone();
+        let (job, began) = (lease.job, self.clock.now());
         let task = tokio::spawn(async move {
             let give_way = Arc::new(Notify::new());
             let work = acme.validate(lease, authorization, account, &give_way);
-            acme.in_room(WorkKind::Validate, permit, &give_way, work).await
+            let done = acme.in_room(WorkKind::Validate, permit, &give_way, work).await;
+            acme.tell_of_the_end(job, began);
+            done
         });
         self.linger_for(task).await.unwrap_or(begun)
     }

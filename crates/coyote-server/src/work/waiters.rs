@@ -47,6 +47,12 @@ impl Waiters {
         drop(senders);
     }
 
+    /// Any job may have ended.
+    pub(super) fn wake_all(&self) {
+        let woken = std::mem::take(&mut *self.lock());
+        drop(woken); // which wakes them
+    }
+
     /// Forgets those who have stopped waiting for the job.
     pub(super) fn tidy(&self, job: JobId) {
         let mut waiting = self.lock();
@@ -78,6 +84,15 @@ mod tests {
         let (one, two) = (waiters.wait(JOB).unwrap(), waiters.wait(JOB).unwrap());
         waiters.wake(JOB);
         assert!(one.await.is_err() && two.await.is_err(), "the channel is closed");
+        assert_eq!(waiters.lock().count, 0);
+    }
+
+    #[tokio::test]
+    async fn everybody_can_be_woken_at_once() {
+        let waiters = Waiters::new(8);
+        let (one, two) = (waiters.wait(JOB).unwrap(), waiters.wait(JobId::from_bytes([2; 16])).unwrap());
+        waiters.wake_all();
+        assert!(one.await.is_err() && two.await.is_err(), "the channels are closed");
         assert_eq!(waiters.lock().count, 0);
     }
 

@@ -23,6 +23,7 @@ mod parts;
 mod policy;
 mod rate_limits;
 mod renewal;
+mod replicas;
 mod reuse;
 mod revocation;
 mod terms;

@@ -11,7 +11,7 @@ use crate::{
     CertificateId, CertificateStore, Claim, Creation, DirectoryId, ExternalAccountKey, ExternalAccountStore,
     IssuanceBegun, IssuanceOutcome, JobQueue, Lease, NewOrder, Order, OrderId, OrderPage, OrderStore, Result,
     Revocation, RevocationBegun, RevocationOutcome, Serial, Storage, StorageError, Sweep, SweepReport,
-    TraceKey, TraceLog, TraceRecord, ValidationBegun, ValidationOutcome,
+    TraceKey, TraceLog, TraceRecord, ValidationBegun, ValidationOutcome, Wake, Wakes,
 };
 
 /// A storage that fails when it is told to, as a database that goes away does: for the tests of what is built on one.
@@ -284,6 +284,14 @@ impl JobQueue for FaultyStorage {
 
     async fn sweep(&self, sweep: &Sweep, cause: &Cause) -> Result<SweepReport> {
         self.call(self.inner.sweep(sweep, cause)).await
+    }
+
+    fn tell(&self, wake: Wake) {
+        self.inner.tell(wake);
+    }
+
+    fn wakes(&self) -> Box<dyn Wakes> {
+        self.inner.wakes()
     }
 }
 

@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use coyote_protocol::Timestamp;
 
 use super::MemoryStorage;
-use crate::{Cause, Claim, DirectoryId, Job, JobQueue, Lease, Result, Sweep, SweepReport};
+use crate::{Cause, Claim, DirectoryId, Job, JobQueue, Lease, Result, Sweep, SweepReport, Wake, Wakes};
 
 #[async_trait]
 impl JobQueue for MemoryStorage {
@@ -47,5 +47,13 @@ impl JobQueue for MemoryStorage {
     async fn sweep(&self, sweep: &Sweep, cause: &Cause) -> Result<SweepReport> {
         let swept = self.write(|state| Ok(state.sweep(sweep, cause.now)))?;
         Ok(SweepReport { transient_removed: self.forget_idle_rate_limits(cause.now), ..swept })
+    }
+
+    fn tell(&self, wake: Wake) {
+        self.bell.ring(&wake);
+    }
+
+    fn wakes(&self) -> Box<dyn Wakes> {
+        self.bell.listen()
     }
 }
