@@ -11,8 +11,8 @@ use coyote_server::{Acme, http::TrustedProxies, path, storage::Storage};
 use tokio::{
     net::{TcpListener, TcpSocket},
     sync::oneshot,
-    task::JoinHandle,
-    time::timeout,
+    task::{JoinError, JoinHandle},
+    time::{sleep, timeout},
 };
 
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     config::{Config, Http},
     data_dir::{self, Roles},
     failure::Failure,
-    health,
+    health::{self, Readiness},
     network::Resolving,
     output::warn_loudly,
     signals::{Asked, Signals},
@@ -81,13 +81,13 @@ async fn serve(
     let started =
         Started { directory: acme.urls().at(path::DIRECTORY), root: files.root, fingerprint, is_new };
 
-    let worker = roles.worker.then(|| Worker::start(acme.clone()));
+    let worker = Worker::start(acme.clone(), roles);
     let front = match listener {
-        Some(listener) => Some(Front::open(config, listener, acme.clone(), store.storage.clone()).await?),
+        Some(listener) => Some(Front::open(config, listener, acme, store.storage.clone()).await?),
         None => None,
     };
     announce(&started)?;
-    let mut running = Running { acme, worker, front };
+    let mut running = Running { worker, front };
     running.until_stopped(&mut signals).await?;
 
     tracing::info!("stopping; a second signal stops at once");
@@ -120,6 +120,7 @@ struct Front {
     handle: ServerHandle,
     server: JoinHandle<std::io::Result<()>>,
     certificates: Option<Arc<Certificates>>,
+    readiness: Readiness,
 }
 
 impl Front {
@@ -133,8 +134,19 @@ impl Front {
             Some(tls) => Some(Certificates::open(tls, config, acme.clone()).await?),
             None => None,
         };
-        let server = http_server(&config.http, listener, acme, storage, certificates.as_ref())?;
-        Ok(Self { handle: server.handle(), server: tokio::spawn(server), certificates })
+        let readiness = Readiness::new(storage);
+        let server = http_server(&config.http, listener, acme, &readiness, certificates.as_ref())?;
+        Ok(Self { handle: server.handle(), server: tokio::spawn(server), certificates, readiness })
+    }
+
+    /// Says that others are to take the requests, and goes on until whoever hands them out has heard.
+    async fn turn_away(&self, http: &Http) {
+        self.readiness.withdraw();
+        if !http.drain.0.is_zero() {
+            tracing::info!("not ready any more; serving on for {}", http.drain);
+            sleep(http.drain.0).await;
+        }
+        self.handle.pause().await;
     }
 }
 
@@ -142,15 +154,16 @@ fn http_server(
     http: &Http,
     listener: TcpListener,
     acme: Arc<Acme>,
-    storage: Arc<dyn Storage>,
+    readiness: &Readiness,
     certificates: Option<&Arc<Certificates>>,
 ) -> Result<Server, Failure> {
     let failed = || Failure::because("the HTTP server could not be started");
     let listener = listener.into_std().map_err(failed())?;
     let proxies = http.trusted_proxies.iter().map(|range| range.0);
     let proxies = Data::new(TrustedProxies::new(proxies));
+    let readiness = readiness.clone();
     let mut server = HttpServer::new(move || {
-        App::new().app_data(proxies.clone()).configure(health::routes(acme.clone(), storage.clone()))
+        App::new().app_data(proxies.clone()).configure(health::routes(acme.clone(), readiness.clone()))
     })
     .max_connections(http.connections_per_worker as usize)
     .keep_alive(http.keep_alive.0)
@@ -168,47 +181,48 @@ fn http_server(
     Ok(server.map_err(failed())?.run())
 }
 
-/// The work that no request is there to do.
+/// The work that no request is there to do, or what there is to hear of others who do it.
 struct Worker {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl Worker {
-    fn start(acme: Arc<Acme>) -> Self {
+    fn start(acme: Arc<Acme>, roles: Roles) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(acme.run_jobs(async {
+        let stopped = async {
             stopped.await.ok();
-        }));
+        };
+        let task = match roles.worker {
+            true => tokio::spawn(acme.run_jobs(stopped)),
+            false => tokio::spawn(async move {
+                tokio::select! {
+                    () = stopped => {}
+                    never = acme.hear_replicas() => match never {},
+                }
+                acme.drain().await;
+            }),
+        };
         Self { stop, task }
     }
 }
 
 struct Running {
-    acme: Arc<Acme>,
-    worker: Option<Worker>,
+    worker: Worker,
     front: Option<Front>,
 }
 
 impl Running {
+    /// Runs until it is asked to stop. If a part of it ends by itself the whole is to end, so that somebody notices.
     async fn until_stopped(&mut self, signals: &mut Signals) -> Result<(), Failure> {
         loop {
-            let Some(front) = &mut self.front else {
-                signals.stop().await;
-                return Ok(());
-            };
             let asked = tokio::select! {
                 asked = signals.next() => asked,
-                ended = &mut front.server => {
-                    let why = match ended {
-                        Ok(Ok(())) => "it ended".to_owned(),
-                        Ok(Err(error)) => error.to_string(),
-                        Err(error) => error.to_string(),
-                    };
-                    return Err(Failure::new(format!("the HTTP server failed: {why}")));
-                }
+                ended = &mut self.worker.task => return Err(stopped_by_itself("the work on jobs", ended.map(Ok))),
+                ended = served(&mut self.front) => return Err(stopped_by_itself("the HTTP server", ended)),
             };
-            match (asked, &front.certificates) {
+            let certificates = self.front.as_ref().and_then(|front| front.certificates.as_ref());
+            match (asked, certificates) {
                 (Asked::Stop, _) => return Ok(()),
                 (Asked::Reload, Some(certificates)) => certificates.reload().await,
                 (Asked::Reload, None) => {
@@ -223,19 +237,15 @@ impl Running {
     /// Stops accepting connections, then ends what is under way: jobs first, because some run where requests are
     /// answered, and would be cut off with it.
     async fn shut_down(self, http: &Http) {
-        let patience = http.shutdown_timeout.0;
         if let Some(front) = &self.front {
-            front.handle.pause().await;
+            front.turn_away(http).await;
         }
-        let drained = match self.worker {
-            Some(Worker { stop, task }) => {
-                stop.send(()).ok();
-                timeout(patience, task).await.is_ok()
-            }
-            None => timeout(patience, self.acme.drain()).await.is_ok(),
-        };
-        if !drained {
-            tracing::warn!("some jobs are not done; they are taken up at the next start");
+        let Worker { stop, task } = self.worker;
+        stop.send(()).ok();
+        if timeout(http.shutdown_timeout.0, task).await.is_err() {
+            tracing::warn!(
+                "some jobs are not done; they are taken up by another replica, or at the next start"
+            );
         }
         if let Some(front) = self.front {
             front.handle.stop(true).await;
@@ -243,7 +253,38 @@ impl Running {
     }
 }
 
+/// How the HTTP server ended, if there is one.
+async fn served(front: &mut Option<Front>) -> Result<std::io::Result<()>, JoinError> {
+    match front {
+        Some(front) => (&mut front.server).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn stopped_by_itself(what: &str, ended: Result<std::io::Result<()>, JoinError>) -> Failure {
+    let why = match ended {
+        Ok(Ok(())) => "it ended".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    Failure::new(format!("{what} failed: {why}"))
+}
+
 /// Bytes as people compare them.
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_whose_work_has_panicked_ends_and_says_so() {
+        let mut signals = Signals::new().unwrap();
+        let task = tokio::spawn(async { panic!("a bug") });
+        let mut running = Running { worker: Worker { stop: oneshot::channel().0, task }, front: None };
+        let failure = running.until_stopped(&mut signals).await.unwrap_err().to_string();
+        assert!(failure.starts_with("the work on jobs failed: ") && failure.contains("a bug"), "{failure}");
+    }
 }

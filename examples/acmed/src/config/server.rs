@@ -83,6 +83,9 @@ section! {
         /// Networks of proxies in front of the server that add the client's address to X-Forwarded-For. From elsewhere, the
         /// header is not believed.
         trusted_proxies: Vec<Range> = Vec::new();
+        /// How long a server that is to stop goes on serving, with `/health/ready` at 503, so that a load balancer turns to others
+        /// first: longer than it takes to notice.
+        drain: Time = Time::seconds(0);
         /// How long requests and jobs that are under way may take to end when the server is stopped.
         shutdown_timeout: Time = Time::seconds(30);
     }
