@@ -85,6 +85,9 @@ pub struct Acmed {
     /// What starts it as another user.
     prefix: Vec<String>,
     tls: bool,
+    /// What clients see, if that is not where it listens.
+    known_as: Option<String>,
+    listen: String,
     child: Option<Child>,
 }
 
@@ -98,6 +101,19 @@ impl Acmed {
         acmed.environment = setup.environment.clone();
         acmed.tls = setup.tls;
         acmed.begin(&["serve", "--config", config.to_str().expect("a UTF-8 path")]);
+        acmed
+    }
+
+    /// The same with these arguments, as one of the replicas that clients know by this URL.
+    #[must_use]
+    pub fn replica(setup: &Setup, url: &str, arguments: &[&str]) -> Self {
+        let mut acmed = Self::prepare();
+        let config = acmed.path("acmed.toml");
+        fs::write(&config, setup.to_toml()).expect("the configuration can be written");
+        acmed.environment = setup.environment.clone();
+        acmed.known_as = Some(url.to_owned());
+        let config = config.to_str().expect("a UTF-8 path").to_owned();
+        acmed.begin(&[&["serve", "--config", &config], arguments].concat());
         acmed
     }
 
@@ -122,7 +138,18 @@ impl Acmed {
     fn prepare() -> Self {
         let directory = tempfile::Builder::new().prefix("acmed-").tempdir().expect("a temporary directory");
         let (base_url, arguments, environment, prefix) = (String::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { directory, base_url, arguments, environment, prefix, tls: false, child: None }
+        let (known_as, listen) = (None, String::new());
+        Self {
+            directory,
+            base_url,
+            arguments,
+            environment,
+            prefix,
+            tls: false,
+            known_as,
+            listen,
+            child: None,
+        }
     }
 
     /// Another process may take the port between our look and the server's: then the next is tried.
@@ -130,8 +157,9 @@ impl Acmed {
         for _ in 0..5 {
             let port = free_port();
             let listen = format!("127.0.0.1:{port}");
-            self.base_url =
-                if self.tls { format!("https://localhost:{port}") } else { format!("http://{listen}") };
+            let own = if self.tls { format!("https://localhost:{port}") } else { format!("http://{listen}") };
+            self.base_url = self.known_as.clone().unwrap_or(own);
+            self.listen.clone_from(&listen);
             let data = self.data().display().to_string();
             let common = ["--listen", &listen, "--base-url", &self.base_url, "--data-dir", &data];
             self.arguments = arguments.iter().chain(&common).map(|&argument| argument.to_owned()).collect();
@@ -154,6 +182,9 @@ impl Acmed {
 
     /// Whether it answers; not if it ends instead.
     fn wait_until_it_answers(&mut self) -> bool {
+        if self.arguments.iter().any(|argument| argument == "--worker-only") {
+            return self.is_running(); // it listens nowhere
+        }
         eventually("acmed answers or ends", START, || {
             if !self.is_running() {
                 return Some(false);
@@ -175,9 +206,8 @@ impl Acmed {
     /// Asks it to end (SIGTERM), and waits until it has. Answers whether it says that all went well.
     #[must_use]
     pub fn stop(&mut self) -> bool {
+        self.ask_to_stop();
         let mut child = self.child.take().expect("a process");
-        let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
-        assert!(asked.expect("kill can be run").success());
         let status = eventually("acmed stops", START, || child.try_wait().expect("its state"));
         status.success()
     }
@@ -253,7 +283,11 @@ impl Acmed {
     /// The transport to it.
     #[must_use]
     pub fn http(&self) -> Http {
-        if self.tls { Http::tls(&self.base_url, &self.root()) } else { Http::plain(&self.base_url) }
+        match &self.known_as {
+            Some(url) => Http::replica(url, &self.listen),
+            None if self.tls => Http::tls(&self.base_url, &self.root()),
+            None => Http::plain(&self.base_url),
+        }
     }
 
     /// The root certificate of its CA, as it keeps it.
@@ -266,6 +300,22 @@ impl Acmed {
     #[must_use]
     pub fn client(&self) -> Arc<Client> {
         Client::new(self.http())
+    }
+
+    /// Where it listens: address and port.
+    #[must_use]
+    pub fn listen(&self) -> &str {
+        &self.listen
+    }
+
+    /// Asks it to end (SIGTERM).
+    ///
+    /// # Panics
+    ///
+    /// If it does not run.
+    pub fn ask_to_stop(&self) {
+        let asked = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
+        assert!(asked.expect("kill can be run").success());
     }
 
     /// The base URL.

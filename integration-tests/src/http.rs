@@ -77,6 +77,16 @@ impl Http {
         Self { base: format!("https://{authority}"), authority, tls }
     }
 
+    /// One of the servers of this URL: the one at this address, plain. It is asked as a load balancer asks.
+    ///
+    /// # Panics
+    ///
+    /// If it is no `http://` URL.
+    #[must_use]
+    pub fn replica(url: &str, address: &str) -> Self {
+        Self { authority: address.to_owned(), ..Self::plain(url) }
+    }
+
     /// Scheme and authority.
     #[must_use]
     pub fn base(&self) -> &str {

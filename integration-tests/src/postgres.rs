@@ -1,0 +1,96 @@
+//! A PostgreSQL server, as `scripts/postgres` starts it.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+/// A server of its own, with nothing in it. It ends with this value.
+pub struct Postgres {
+    url: String,
+    data: String,
+    /// Ends, and takes the server with it, when its standard input does.
+    keeper: Child,
+}
+
+impl Postgres {
+    /// Starts one; `None` if PostgreSQL is not installed, which is told, and in CI is a failure.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    #[must_use]
+    pub fn start() -> Option<Self> {
+        if crate::missing("psql") {
+            return None;
+        }
+        let told = "echo \"$COYOTE_TEST_POSTGRES_URL $COYOTE_TEST_POSTGRES_DATA\"; exec cat";
+        let mut command = Command::new(script());
+        let command = command.args(["run", "sh", "-c", told]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut keeper = command.spawn().expect("scripts/postgres can be run");
+        let mut line = String::new();
+        let output = keeper.stdout.take().expect("its output");
+        BufReader::new(output).read_line(&mut line).expect("a line");
+        let (url, data) = line.trim().split_once(' ').expect("PostgreSQL starts");
+        Some(Self { url: url.into(), data: data.into(), keeper })
+    }
+
+    /// The URL of its database.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn stop(&self) {
+        self.run("stop");
+    }
+
+    /// Starts it again.
+    pub fn start_again(&self) {
+        self.run("start");
+    }
+
+    fn run(&self, what: &str) {
+        let mut command = Command::new(script());
+        let done = command.arg(what).env("COYOTE_TEST_POSTGRES_DATA", &self.data).status();
+        assert!(done.expect("scripts/postgres can be run").success(), "scripts/postgres {what}");
+    }
+
+    /// Runs statements, and answers the rows: what is in their columns, with `|` between.
+    ///
+    /// # Panics
+    ///
+    /// If one fails.
+    #[must_use]
+    pub fn query(&self, statements: &str) -> Vec<String> {
+        let mut command = Command::new("psql");
+        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", &self.url, "-c", statements]);
+        let output = command.output().expect("psql can be run");
+        assert!(output.status.success(), "{statements}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+    }
+
+    /// What a query answers that has one row and one column, a number.
+    ///
+    /// # Panics
+    ///
+    /// If it answers something else.
+    #[must_use]
+    pub fn number(&self, query: &str) -> u64 {
+        let rows = self.query(query);
+        rows.first().and_then(|row| row.parse().ok()).unwrap_or_else(|| panic!("{query}: {rows:?}"))
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        self.keeper.wait().ok();
+    }
+}
+
+fn script() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scripts/postgres")
+}
