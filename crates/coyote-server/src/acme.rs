@@ -13,6 +13,7 @@ use crate::{
     entropy::{Entropy, SystemEntropy},
     issue::{Issuer, Profiles},
     limits::{InvalidLimit, Limits},
+    outage::Outage,
     policy::{AllowAll, BY_POLICY, KeyPolicy, Policy, RateLimiter, RateLimits},
     reply::Reply,
     service::own_certificate::BY_OPERATOR,
@@ -53,6 +54,8 @@ pub struct Acme {
     pub(crate) directory_reply: Reply,
     pub(crate) keys: KeyCache,
     pub(crate) workshop: Workshop,
+    pub(crate) unavailable: Outage,
+    pub(crate) no_nonces: Outage,
 }
 
 /// Puts an [`Acme`] together. What is not said has a default.
@@ -319,6 +322,8 @@ impl AcmeBuilder {
             entropy: self.entropy,
             keys: KeyCache::new(self.limits.cached_keys as usize),
             workshop: Workshop::new(&self.limits),
+            unavailable: Outage::default(),
+            no_nonces: Outage::default(),
             limits: self.limits,
             meta,
             directory_reply,

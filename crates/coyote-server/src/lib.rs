@@ -9,6 +9,7 @@ mod error;
 pub mod http;
 pub mod issue;
 mod limits;
+mod outage;
 pub mod policy;
 mod reply;
 mod service;

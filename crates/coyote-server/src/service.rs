@@ -28,8 +28,8 @@ mod revocation;
 pub(crate) mod would_issue;
 
 impl Acme {
-    /// Makes an operation's result an answer: a problem document for an error, which is logged here and only here,
-    /// with `Link rel="index"` and a fresh nonce. RFC 8555 sections 6.5 and 7.1.
+    /// Makes an operation's result an answer: a problem document for an error, which is logged here and only here (of an
+    /// outage not each time), with `Link rel="index"` and a fresh nonce. RFC 8555 sections 6.5 and 7.1.
     ///
     /// `with_nonce` is for POST. If there is no nonce to be had the answer goes out without: the client asks for one.
     pub async fn respond(&self, result: Result<Reply>, with_nonce: bool) -> Response {
@@ -37,9 +37,12 @@ impl Acme {
         if !with_nonce {
             return self.index(reply, None);
         }
-        let nonce = self.nonces.issue(self.clock.now()).await;
-        let nonce =
-            nonce.inspect_err(|error| tracing::warn!(error = %chain(error), "no fresh nonce for an answer"));
+        let now = self.clock.now();
+        let nonce = self.nonces.issue(now).await.inspect_err(|error| {
+            if let Some(unsaid) = self.no_nonces.complain(now) {
+                tracing::warn!(error = %chain(error), unsaid, "no fresh nonce for an answer");
+            }
+        });
         self.index(reply, nonce.ok())
     }
 
@@ -78,7 +81,9 @@ impl Acme {
                 }
             }
             Error::Unavailable { .. } => {
-                tracing::error!(error = %chain(error), "unavailable");
+                if let Some(unsaid) = self.unavailable.complain(self.clock.now()) {
+                    tracing::error!(error = %chain(error), unsaid, "unavailable");
+                }
                 let problem = Problem::new(ServerInternal, "the server is not available at the moment");
                 Reply::problem(&problem.with_status(503))
                     .with_retry_after(Some(self.limits.unavailable_retry))

@@ -16,7 +16,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{acme::Acme, error::Result, limits::Limits, service::chain};
+use crate::{acme::Acme, error::Result, limits::Limits, outage::Outage, service::chain};
 
 mod caa;
 mod issue;
@@ -48,6 +48,7 @@ pub(crate) struct Workshop {
     schedule: Schedule,
     wake: Notify,
     drained: OnceCell<()>,
+    no_queue: Outage,
 }
 
 impl Workshop {
@@ -62,6 +63,7 @@ impl Workshop {
             waiters: Waiters::new(limits.lingering_answers as usize),
             wake: Notify::new(),
             drained: OnceCell::new(),
+            no_queue: Outage::default(),
         }
     }
 
@@ -110,11 +112,14 @@ impl Acme {
         let mut stop = std::pin::pin!(stop);
         let mut sweep_due = self.clock.now();
         loop {
-            let wait = self.take_jobs().await.unwrap_or_else(|error| {
-                tracing::error!(error = %chain(&error), "the job queue cannot be read");
+            let looked = self.take_jobs().await;
+            let now = self.clock.now();
+            let wait = looked.unwrap_or_else(|error| {
+                if let Some(unsaid) = self.workshop.no_queue.complain(now) {
+                    tracing::error!(error = %chain(&error), unsaid, "the job queue cannot be read");
+                }
                 self.limits.job_poll_interval
             });
-            let now = self.clock.now();
             if now >= sweep_due {
                 sweep_due = now + self.sweep_in_turn(now).await;
             }
