@@ -244,6 +244,36 @@ fn a_database_that_is_not_there_or_is_a_later_version_s_is_refused_in_one_line()
     assert_eq!(told.trim().lines().filter(|line| line.contains("error")).count(), 1, "{told}");
 }
 
+/// Each of these is a mistake that the schema itself does not refuse.
+#[test]
+fn scripts_check_invariants_finds_nothing_in_a_sound_database_and_what_is_wrong_in_another() {
+    let Some(replicas) = Replicas::start(&[&[]], |setup| setup) else { return };
+    let account = replicas.client(0).account();
+    let _ = account.issue(&["a.example.org"], &replicas.responder);
+    let check = || {
+        let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/check-invariants"));
+        let output =
+            command.arg(replicas.postgres.url()).output().expect("scripts/check-invariants can be run");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    assert_eq!(check(), (Some(0), "no invariant is broken\n".into()));
+    for (damage, invariant) in [
+        ("DELETE FROM serials", "I10"),
+        ("UPDATE authorizations SET deactivated = 1", "I08"),
+        ("UPDATE orders SET certificate_id = NULL", "I07"),
+        ("UPDATE authorizations SET validated = NULL", "I06"),
+        (
+            "INSERT INTO audit (at, request, actor, client, subject, event)
+             SELECT at, request, actor, client, subject, event FROM audit",
+            "I12",
+        ),
+    ] {
+        let _ = replicas.postgres.query(damage);
+        let (code, told) = check();
+        assert!(code == Some(1) && told.contains(invariant), "{damage}: {told}");
+    }
+}
+
 /// What `scripts/replicas` is for; all of it is gone afterwards.
 #[test]
 fn certbot_gets_certificates_through_a_balancer_also_when_a_replica_is_dead() {

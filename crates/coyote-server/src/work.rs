@@ -136,7 +136,7 @@ impl Acme {
         let [chance] = self.entropy.bytes().unwrap_or([0; 1]);
         let interval = self.limits.job_poll_interval;
         match wait < interval {
-            true => wait + interval * u32::from(chance) / 2_048,
+            true => wait + interval.min(POLL) * u32::from(chance) / 2_048,
             false => wait - interval * u32::from(chance) / 1_024,
         }
     }

@@ -178,7 +178,7 @@ impl Patient {
 
     /// I01: a nonce that was used is used, also at another replica.
     fn replay(&self, another: &Http, request: &Request) {
-        if self.turn.load(Ordering::Relaxed) % REPLAYED != 0 {
+        if !self.turn.load(Ordering::Relaxed).is_multiple_of(REPLAYED) {
             return;
         }
         let Some(answer) = self.send(another, request) else { return };
