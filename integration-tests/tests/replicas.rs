@@ -198,12 +198,11 @@ fn while_redis_is_away_no_nonce_is_taken_and_what_it_forgot_is_refused_afterward
     let kept = account.signed(&client.resource("newOrder"), &json!({"identifiers": []}));
     replicas.redis.stop();
     refused_for_now(&client.send(&kept.request()));
-    assert_eq!(client.http.send(&Request::new("HEAD", "/acme/new-nonce")).status, 503);
     assert_eq!(replicas.postgres.number("SELECT count(*) FROM orders"), 2);
     replicas.redis.start_again();
     client.forget_nonces();
-    eventually("nonces are to be had again", 10 * SECOND, || {
-        (client.http.send(&Request::new("HEAD", "/acme/new-nonce")).status == 200).then_some(())
+    eventually("nonces are taken again", 10 * SECOND, || {
+        (order_at(&account, "c.example.org").status == 201).then_some(())
     });
     client.send(&used.request()).expect_problem(400, "badNonce");
     let _ = account.issue(&["c.example.org"], &replicas.responder);
