@@ -2,7 +2,7 @@
 
 use coyote_protocol::{AuthorizationStatus, OrderStatus};
 
-use crate::AccountId;
+use crate::{AccountId, sealing::SealFault};
 
 /// The result of an operation on storage.
 pub type Result<T, E = StorageError> = std::result::Result<T, E>;
@@ -43,6 +43,16 @@ pub enum StorageError {
     Corrupt {
         /// Which value of which record.
         what: String,
+    },
+
+    /// What is sealed cannot be opened, or a value not be sealed.
+    #[error("{cell} is sealed, and cannot be read")]
+    Sealed {
+        /// Which cell, for the operator: table, column and row.
+        cell: String,
+        /// Why.
+        #[source]
+        fault: SealFault,
     },
 }
 

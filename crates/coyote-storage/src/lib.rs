@@ -35,6 +35,7 @@ mod order;
 mod rate_limit;
 #[cfg(test)]
 mod samples;
+pub mod sealing;
 mod serial;
 mod sweep;
 mod trace;
