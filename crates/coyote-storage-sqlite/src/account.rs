@@ -6,11 +6,12 @@ use coyote_protocol::Timestamp;
 use coyote_storage::{
     Account, AccountChange, AccountId, AccountStore, AuditEvent, Cause, Conflict, Creation, DirectoryId,
     ExternalAccount, Result, StorageError,
+    sealing::{Column, Sealing},
 };
 use diesel::{dsl, prelude::*, sqlite::Sqlite};
 
 use crate::{
-    SqliteStorage, audit,
+    SqliteStorage, audit, cell,
     column::{Bits, Json, Millis, Printed},
     error::{Failure, guarded, taken},
     external_account,
@@ -26,7 +27,7 @@ struct AccountRow {
     directory: String,
     thumbprint: Printed<Thumbprint>,
     key: Json<Jwk>,
-    contact: Json<Vec<String>>,
+    contact: Vec<u8>,
     terms_agreed: Option<Millis>,
     external_account: Option<Json<ExternalAccount>>,
     created: Millis,
@@ -34,49 +35,61 @@ struct AccountRow {
     revoked: Option<Millis>,
 }
 
-impl From<AccountRow> for Account {
-    fn from(row: AccountRow) -> Self {
-        Self {
-            id: row.id.0,
-            directory: DirectoryId::new(row.directory),
-            key: row.key.0,
-            contact: row.contact.0,
-            terms_of_service_agreed: row.terms_agreed.map(|at| at.0),
-            external_account: row.external_account.map(|account| account.0),
-            created: row.created.0,
-            deactivated: row.deactivated.map(|at| at.0),
-            revoked: row.revoked.map(|at| at.0),
-        }
-    }
-}
-
-impl From<&Account> for AccountRow {
-    fn from(account: &Account) -> Self {
-        Self {
+impl AccountRow {
+    fn new(account: &Account, sealing: &Sealing) -> Result<Self> {
+        Ok(Self {
             id: Bits(account.id),
             directory: account.directory.as_str().to_owned(),
             thumbprint: Printed(account.key.thumbprint()),
             key: Json(account.key.clone()),
-            contact: Json(account.contact.clone()),
+            contact: cell::seal_json(sealing, &Column::CONTACT.of(account.id.as_bytes()), &account.contact)?,
             terms_agreed: account.terms_of_service_agreed.map(Millis),
             external_account: account.external_account.clone().map(Json),
             created: Millis(account.created),
             deactivated: account.deactivated.map(Millis),
             revoked: account.revoked.map(Millis),
+        })
+    }
+
+    fn open(self, sealing: &Sealing) -> Result<Account> {
+        let place = Column::CONTACT.of(self.id.0.as_bytes());
+        let contact = cell::open_json(sealing, &place, &self.contact)?;
+        Ok(Account { contact, ..self.without_contact() })
+    }
+
+    fn without_contact(self) -> Account {
+        Account {
+            id: self.id.0,
+            directory: DirectoryId::new(self.directory),
+            key: self.key.0,
+            contact: Vec::new(),
+            terms_of_service_agreed: self.terms_agreed.map(|at| at.0),
+            external_account: self.external_account.map(|account| account.0),
+            created: self.created.0,
+            deactivated: self.deactivated.map(|at| at.0),
+            revoked: self.revoked.map(|at| at.0),
         }
     }
 }
 
-/// The account with this id, in whatever directory.
-pub(crate) fn load(connection: &mut SqliteConnection, id: &AccountId) -> Result<Account, Failure> {
+fn find(connection: &mut SqliteConnection, id: &AccountId) -> Result<AccountRow, Failure> {
     let query = accounts::table.find(Bits(*id)).select(AccountRow::as_select());
-    let row = query.get_result(connection).optional()?;
-    row.map(Account::from).ok_or(StorageError::NotFound.into())
+    query.get_result(connection).optional()?.ok_or(StorageError::NotFound.into())
+}
+
+/// The account with this id, in whatever directory.
+fn load(connection: &mut SqliteConnection, id: &AccountId, sealing: &Sealing) -> Result<Account, Failure> {
+    Ok(find(connection, id)?.open(sealing)?)
+}
+
+/// The same without its contacts, of which no rule knows.
+pub(crate) fn standing(connection: &mut SqliteConnection, id: &AccountId) -> Result<Account, Failure> {
+    Ok(find(connection, id)?.without_contact())
 }
 
 /// Whoever asks for something new must have an account, and it must be valid.
 pub(crate) fn require_valid(connection: &mut SqliteConnection, id: &AccountId) -> Result<(), Failure> {
-    match load(connection, id) {
+    match standing(connection, id) {
         Err(Failure::Refused(StorageError::NotFound)) => Err(Conflict::AccountNotValid.into()),
         account => Ok(account?.require_valid()?),
     }
@@ -86,20 +99,25 @@ fn load_by_key(
     connection: &mut SqliteConnection,
     directory: &DirectoryId,
     key: Thumbprint,
-) -> Result<Option<Account>, Failure> {
+) -> Result<Option<AccountRow>, Failure> {
     let with_key = accounts::directory.eq(directory.as_str()).and(accounts::thumbprint.eq(Printed(key)));
     let query = accounts::table.filter(with_key).select(AccountRow::as_select());
-    Ok(query.get_result(connection).optional()?.map(Account::from))
+    Ok(query.get_result(connection).optional()?)
 }
 
 /// Saves an account that was valid and had this key.
-fn save(connection: &mut SqliteConnection, account: &Account, key: Thumbprint) -> Result<(), Failure> {
+fn save(
+    connection: &mut SqliteConnection,
+    account: &Account,
+    key: Thumbprint,
+    sealing: &Sealing,
+) -> Result<(), Failure> {
     let as_loaded = accounts::id
         .eq(Bits(account.id))
         .and(accounts::thumbprint.eq(Printed(key)))
         .and(accounts::deactivated.is_null())
         .and(accounts::revoked.is_null());
-    let saved = update(connection, accounts::table, AccountRow::from(account), as_loaded)?;
+    let saved = update(connection, accounts::table, AccountRow::new(account, sealing)?, as_loaded)?;
     guarded(saved, Conflict::AccountNotValid)
 }
 
@@ -142,16 +160,16 @@ pub(crate) fn exists(connection: &mut SqliteConnection, id: &AccountId) -> Query
 #[async_trait]
 impl AccountStore for SqliteStorage {
     async fn create_account(&self, account: Account, cause: &Cause) -> Result<Creation> {
-        let cause = cause.clone();
+        let (cause, sealing) = (cause.clone(), self.sealing());
         self.write("creating an account", move |connection| {
             let key = account.key.thumbprint();
             if let Some(existing) = load_by_key(connection, &account.directory, key)? {
-                return Ok(Creation::Existing(existing));
+                return Ok(Creation::Existing(existing.open(&sealing)?));
             }
-            let new = diesel::insert_into(accounts::table).values(AccountRow::from(&account));
+            let new = diesel::insert_into(accounts::table).values(AccountRow::new(&account, &sealing)?);
             new.execute(connection).map_err(taken(Conflict::IdInUse))?;
             if let Some(external) = &account.external_account {
-                external_account::bind(connection, &account.directory, &external.kid, cause.now)?;
+                external_account::bind(connection, &account.directory, &external.kid, cause.now, &sealing)?;
             }
             audit::record(connection, AuditEvent::AccountCreated { account: account.id, key }, &cause)?;
             Ok(Creation::Created(account))
@@ -161,23 +179,24 @@ impl AccountStore for SqliteStorage {
 
     async fn account(&self, directory: &DirectoryId, id: &AccountId) -> Result<Account> {
         self.look_up("loading an account", |connection| {
-            let account = load(connection, id)?;
+            let account = load(connection, id, &self.sealing)?;
             if account.directory == *directory { Ok(account) } else { Err(StorageError::NotFound.into()) }
         })
     }
 
     async fn account_by_key(&self, directory: &DirectoryId, key: &Thumbprint) -> Result<Account> {
         self.look_up("looking for a key's account", |connection| {
-            load_by_key(connection, directory, *key)?.ok_or(StorageError::NotFound.into())
+            let row = load_by_key(connection, directory, *key)?.ok_or(StorageError::NotFound)?;
+            Ok(row.open(&self.sealing)?)
         })
     }
 
     async fn update_account(&self, id: &AccountId, change: AccountChange, cause: &Cause) -> Result<Account> {
-        let (id, cause) = (*id, cause.clone());
+        let (id, cause, sealing) = (*id, cause.clone(), self.sealing());
         self.write("changing an account", move |connection| {
-            let mut account = load(connection, &id)?;
+            let mut account = load(connection, &id, &sealing)?;
             let event = account.update(change, cause.now)?;
-            save(connection, &account, account.key.thumbprint())?;
+            save(connection, &account, account.key.thumbprint(), &sealing)?;
             audit::record(connection, event, &cause)?;
             Ok(account)
         })
@@ -191,14 +210,14 @@ impl AccountStore for SqliteStorage {
         new: Jwk,
         cause: &Cause,
     ) -> Result<Account> {
-        let (id, old, cause) = (*id, *old, cause.clone());
+        let (id, old, cause, sealing) = (*id, *old, cause.clone(), self.sealing());
         self.write("changing an account's key", move |connection| {
-            let mut account = load(connection, &id)?;
+            let mut account = load(connection, &id, &sealing)?;
             let event = account.change_key(&old, new)?;
             if let Some(holder) = load_by_key(connection, &account.directory, account.key.thumbprint())? {
-                return Err(Conflict::KeyInUse(holder.id).into());
+                return Err(Conflict::KeyInUse(holder.id.0).into());
             }
-            save(connection, &account, old)?;
+            save(connection, &account, old, &sealing)?;
             audit::record(connection, event, &cause)?;
             Ok(account)
         })

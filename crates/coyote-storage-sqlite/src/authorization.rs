@@ -280,7 +280,7 @@ impl AuthorizationStore for SqliteStorage {
         let now = cause.now;
         self.write("beginning a validation", move |connection| {
             let mut loaded = Loaded::by_id(connection, &begin.account, &begin.authorization)?;
-            let account = account::load(connection, &begin.account)?;
+            let account = account::standing(connection, &begin.account)?;
             account.require_valid()?;
             if !loaded.authorization.begin_validation(&begin.challenge, now)? {
                 return Ok(ValidationBegun { authorization: loaded.authorization, lease: None });

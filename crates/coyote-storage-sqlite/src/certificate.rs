@@ -6,12 +6,13 @@ use coyote_storage::{
     AccountId, BeginRevocation, Cause, Certificate, CertificateId, CertificateStore, Conflict, Job, Lease,
     Order, OrderId, Result, Revocation, RevocationBegun, RevocationOutcome, Serial, StorageError, Telling,
     Work,
+    sealing::{Column, Sealing},
 };
 use diesel::{dsl, prelude::*, result::DatabaseErrorKind, result::Error as DieselError, sqlite::Sqlite};
 
 use crate::{
-    SqliteStorage, account, audit,
-    column::{Bits, Json, Millis, Printed, Reason},
+    SqliteStorage, account, audit, cell,
+    column::{Bits, Millis, Printed, Reason},
     error::{Failure, guarded, taken},
     job, order,
     schema::{certificates, jobs, serials},
@@ -20,15 +21,15 @@ use crate::{
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = certificates, check_for_backend(Sqlite), treat_none_as_default_value = false)]
-struct CertificateRow {
+pub(crate) struct CertificateRow {
     id: Bits<CertificateId>,
     account_id: Bits<AccountId>,
     order_id: Bits<OrderId>,
     serial: Printed<Serial>,
     not_before: Millis,
     not_after: Millis,
-    chain: String,
-    alternates: Json<Vec<String>>,
+    chain: Vec<u8>,
+    alternates: Vec<u8>,
     issued: Millis,
     revoked: Option<Millis>,
     revocation_reason: Option<Reason>,
@@ -45,45 +46,52 @@ struct SerialRow {
     reserved: Millis,
 }
 
-impl From<CertificateRow> for Certificate {
-    fn from(row: CertificateRow) -> Self {
-        let revocation = row.revoked.zip(row.revocation_reason);
-        Self {
-            id: row.id.0,
-            account: row.account_id.0,
-            order: row.order_id.0,
-            serial: row.serial.0,
-            not_before: row.not_before.0,
-            not_after: row.not_after.0,
-            chain: row.chain,
-            alternates: row.alternates.0,
-            issued: row.issued.0,
+impl CertificateRow {
+    fn open(self, sealing: &Sealing) -> Result<Certificate> {
+        let id = self.id.0;
+        let chain = cell::open_text(sealing, &Column::CHAIN.of(id.as_bytes()), &self.chain)?;
+        let alternates = cell::open_json(sealing, &Column::ALTERNATES.of(id.as_bytes()), &self.alternates)?;
+        Ok(Certificate { chain, alternates, ..self.without_chains() })
+    }
+
+    /// Without its chains, of which no rule knows.
+    pub(crate) fn without_chains(self) -> Certificate {
+        let revocation = self.revoked.zip(self.revocation_reason);
+        Certificate {
+            id: self.id.0,
+            account: self.account_id.0,
+            order: self.order_id.0,
+            serial: self.serial.0,
+            not_before: self.not_before.0,
+            not_after: self.not_after.0,
+            chain: String::new(),
+            alternates: Vec::new(),
+            issued: self.issued.0,
             revocation: revocation.map(|(at, reason)| Revocation { at: at.0, reason: reason.0 }),
-            issuer_told: row.issuer_told.map(|at| at.0),
-            issuer_refused: row.issuer_refused.map(|at| at.0),
-            replaced_by: row.replaced_by.map(|id| id.0),
+            issuer_told: self.issuer_told.map(|at| at.0),
+            issuer_refused: self.issuer_refused.map(|at| at.0),
+            replaced_by: self.replaced_by.map(|id| id.0),
         }
     }
-}
 
-impl From<Certificate> for CertificateRow {
-    fn from(certificate: Certificate) -> Self {
-        Self {
+    fn new(certificate: Certificate, sealing: &Sealing) -> Result<Self> {
+        let id = *certificate.id.as_bytes();
+        Ok(Self {
             id: Bits(certificate.id),
             account_id: Bits(certificate.account),
             order_id: Bits(certificate.order),
             serial: Printed(certificate.serial),
             not_before: Millis(certificate.not_before),
             not_after: Millis(certificate.not_after),
-            chain: certificate.chain,
-            alternates: Json(certificate.alternates),
+            chain: sealing.seal(&Column::CHAIN.of(&id), certificate.chain.as_bytes())?,
+            alternates: cell::seal_json(sealing, &Column::ALTERNATES.of(&id), &certificate.alternates)?,
             issued: Millis(certificate.issued),
             revoked: certificate.revocation.map(|revocation| Millis(revocation.at)),
             revocation_reason: certificate.revocation.map(|revocation| Reason(revocation.reason)),
             issuer_told: certificate.issuer_told.map(Millis),
             issuer_refused: certificate.issuer_refused.map(Millis),
             replaced_by: certificate.replaced_by.map(Bits),
-        }
+        })
     }
 }
 
@@ -100,8 +108,13 @@ pub(crate) fn record_serial(
     Ok(())
 }
 
-pub(crate) fn insert(connection: &mut SqliteConnection, certificate: Certificate) -> Result<(), Failure> {
-    let new = diesel::insert_into(certificates::table).values(CertificateRow::from(certificate));
+pub(crate) fn insert(
+    connection: &mut SqliteConnection,
+    certificate: Certificate,
+    sealing: &Sealing,
+) -> Result<(), Failure> {
+    let row = CertificateRow::new(certificate, sealing)?;
+    let new = diesel::insert_into(certificates::table).values(row);
     new.execute(connection).map_err(|error| match &error {
         DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, information) => {
             // Which of the keys it is, SQLite says in words only.
@@ -116,13 +129,24 @@ pub(crate) fn insert(connection: &mut SqliteConnection, certificate: Certificate
 pub(crate) fn find(
     connection: &mut SqliteConnection,
     id: &CertificateId,
-) -> Result<Option<Certificate>, Failure> {
+) -> Result<Option<CertificateRow>, Failure> {
     let query = certificates::table.find(Bits(*id)).select(CertificateRow::as_select());
-    Ok(query.get_result(connection).optional()?.map(Certificate::from))
+    Ok(query.get_result(connection).optional()?)
 }
 
-pub(crate) fn load(connection: &mut SqliteConnection, id: &CertificateId) -> Result<Certificate, Failure> {
-    find(connection, id)?.ok_or(StorageError::NotFound.into())
+/// The certificate without its chains, of which no rule knows.
+pub(crate) fn facts(connection: &mut SqliteConnection, id: &CertificateId) -> Result<Certificate, Failure> {
+    let row = find(connection, id)?.ok_or(StorageError::NotFound)?;
+    Ok(row.without_chains())
+}
+
+fn load(
+    connection: &mut SqliteConnection,
+    id: &CertificateId,
+    sealing: &Sealing,
+) -> Result<Certificate, Failure> {
+    Ok(find(connection, id)?.ok_or(StorageError::NotFound)?.open(sealing)?)
+}
 }
 
 pub(crate) fn remove(connection: &mut SqliteConnection, id: &CertificateId) -> Result<(), Failure> {
@@ -180,7 +204,7 @@ pub(crate) fn import_serial(
 /// Notes that this order replaces a certificate, if it is to replace one.
 pub(crate) fn replace(connection: &mut SqliteConnection, by: &Order, now: Timestamp) -> Result<(), Failure> {
     let Some(id) = &by.replaces else { return Ok(()) };
-    let mut certificate = match load(connection, id) {
+    let mut certificate = match facts(connection, id) {
         Err(Failure::Refused(StorageError::NotFound)) => return Err(Conflict::NothingToReplace.into()),
         certificate => certificate?,
     };
@@ -197,13 +221,13 @@ pub(crate) fn replace(connection: &mut SqliteConnection, by: &Order, now: Timest
 }
 
 fn save_revoked(connection: &mut SqliteConnection, certificate: &Certificate) -> Result<(), Failure> {
-    let row = CertificateRow::from(certificate.clone());
+    let revocation = certificate.revocation;
     let facts = (
-        certificates::revoked.eq(row.revoked),
-        certificates::revocation_reason.eq(row.revocation_reason),
-        certificates::issuer_told.eq(row.issuer_told),
+        certificates::revoked.eq(revocation.map(|revocation| Millis(revocation.at))),
+        certificates::revocation_reason.eq(revocation.map(|revocation| Reason(revocation.reason))),
+        certificates::issuer_told.eq(certificate.issuer_told.map(Millis)),
     );
-    let unrevoked = certificates::id.eq(row.id).and(certificates::revoked.is_null());
+    let unrevoked = certificates::id.eq(Bits(certificate.id)).and(certificates::revoked.is_null());
     guarded(update(connection, certificates::table, facts, unrevoked)?, Conflict::AlreadyRevoked)
 }
 
@@ -231,7 +255,7 @@ pub(crate) fn untold_without_job(
         .limit(limit)
         .select(CertificateRow::as_select())
         .load(connection)?;
-    Ok(rows.into_iter().map(Certificate::from).collect())
+    Ok(rows.into_iter().map(CertificateRow::without_chains).collect())
 }
 
 #[async_trait]
@@ -243,7 +267,7 @@ impl CertificateStore for SqliteStorage {
             let Work::Issue { account, order } = job::held(connection, &lease, now)?.work else {
                 return Err(StorageError::LeaseLost.into());
             };
-            let mut order = order::load(connection, &account, &order)?;
+            let mut order = order::facts(connection, &account, &order)?;
             order.replace_serial(serial.clone());
             record_serial(connection, serial, &order, now)?;
             order::save_under_way(connection, &order)
@@ -261,8 +285,11 @@ impl CertificateStore for SqliteStorage {
 
     async fn certificate(&self, account: &AccountId, id: &CertificateId) -> Result<Certificate> {
         self.look_up("loading a certificate", |connection| {
-            let certificate = load(connection, id)?;
-            if certificate.account == *account { Ok(certificate) } else { Err(StorageError::NotFound.into()) }
+            let row = find(connection, id)?.ok_or(StorageError::NotFound)?;
+            if row.account_id.0 != *account {
+                return Err(StorageError::NotFound.into());
+            }
+            Ok(row.open(&self.sealing)?)
         })
     }
 
@@ -271,20 +298,20 @@ impl CertificateStore for SqliteStorage {
             let with_serial = certificates::serial.eq(Printed(serial.clone()));
             let query = certificates::table.filter(with_serial).select(CertificateRow::as_select());
             let row = query.get_result(connection).optional()?;
-            row.map(Certificate::from).ok_or(StorageError::NotFound.into())
+            Ok(row.ok_or(StorageError::NotFound)?.open(&self.sealing)?)
         })
     }
 
     async fn revoke_certificate(&self, begin: BeginRevocation, cause: &Cause) -> Result<RevocationBegun> {
-        let cause = cause.clone();
+        let (cause, sealing) = (cause.clone(), self.sealing());
         self.write("revoking a certificate", move |connection| {
-            let mut certificate = load(connection, &begin.certificate)?;
+            let mut certificate = load(connection, &begin.certificate, &sealing)?;
             let event = certificate.revoke(begin.reason, begin.telling, cause.now)?;
             save_revoked(connection, &certificate)?;
             audit::record(connection, event, &cause)?;
             let mut lease = None;
             if let Telling::Owed(terms) = begin.telling {
-                let directory = account::load(connection, &certificate.account)?.directory;
+                let directory = account::standing(connection, &certificate.account)?.directory;
                 let job = Job::new(directory, Work::revocation(&certificate), terms, cause.now);
                 lease = job.born_lease();
                 job::insert(connection, job)?;
@@ -300,13 +327,13 @@ impl CertificateStore for SqliteStorage {
         outcome: RevocationOutcome,
         cause: &Cause,
     ) -> Result<Certificate> {
-        let cause = cause.clone();
+        let (cause, sealing) = (cause.clone(), self.sealing());
         self.write("finishing a revocation", move |connection| {
             let job = job::end(connection, &lease, cause.now)?;
             let Work::Revoke { certificate, .. } = job.work else {
                 return Err(StorageError::LeaseLost.into());
             };
-            let mut certificate = load(connection, &certificate)?;
+            let mut certificate = load(connection, &certificate, &sealing)?;
             if let Some(event) = certificate.finish_revocation(outcome, cause.now) {
                 save_told(connection, &certificate)?;
                 audit::record(connection, event, &cause)?;

@@ -4,11 +4,12 @@ use async_trait::async_trait;
 use coyote_protocol::{DnsName, Timestamp};
 use coyote_storage::{
     AuditEvent, Cause, Conflict, DirectoryId, ExternalAccountKey, ExternalAccountStore, Result, StorageError,
+    sealing::{Column, Sealing},
 };
 use diesel::{prelude::*, sqlite::Sqlite};
 
 use crate::{
-    SqliteStorage, audit,
+    SqliteStorage, audit, cell,
     column::{Count, Json, Millis},
     error::{Failure, guarded, taken},
     schema::external_account_keys,
@@ -21,7 +22,7 @@ struct KeyRow {
     directory: String,
     kid: String,
     secret: Vec<u8>,
-    comment: String,
+    comment: Vec<u8>,
     created: Millis,
     expires: Option<Millis>,
     most_accounts: Option<Count>,
@@ -30,37 +31,37 @@ struct KeyRow {
     revoked: Option<Millis>,
 }
 
-impl From<KeyRow> for ExternalAccountKey {
-    fn from(row: KeyRow) -> Self {
-        Self {
-            kid: row.kid,
-            directory: DirectoryId::new(row.directory),
-            secret: row.secret,
-            comment: row.comment,
-            created: row.created.0,
-            expires: row.expires.map(|at| at.0),
-            most_accounts: row.most_accounts.map(|most| most.0),
-            accounts: row.accounts.0,
-            domains: row.domains.0,
-            revoked: row.revoked.map(|at| at.0),
-        }
-    }
-}
-
-impl From<ExternalAccountKey> for KeyRow {
-    fn from(key: ExternalAccountKey) -> Self {
-        Self {
+impl KeyRow {
+    fn new(key: ExternalAccountKey, sealing: &Sealing) -> Result<Self> {
+        let row = [key.directory.as_str(), &key.kid];
+        Ok(Self {
+            secret: sealing.seal(&Column::SECRET.named(&row), &key.secret)?,
+            comment: sealing.seal(&Column::COMMENT.named(&row), key.comment.as_bytes())?,
             directory: key.directory.as_str().to_owned(),
             kid: key.kid,
-            secret: key.secret,
-            comment: key.comment,
             created: Millis(key.created),
             expires: key.expires.map(Millis),
             most_accounts: key.most_accounts.map(Count),
             accounts: Count(key.accounts),
             domains: Json(key.domains),
             revoked: key.revoked.map(Millis),
-        }
+        })
+    }
+
+    fn open(self, sealing: &Sealing) -> Result<ExternalAccountKey> {
+        let row = [self.directory.as_str(), &self.kid];
+        Ok(ExternalAccountKey {
+            secret: sealing.open(&Column::SECRET.named(&row), &self.secret)?,
+            comment: cell::open_text(sealing, &Column::COMMENT.named(&row), &self.comment)?,
+            kid: self.kid,
+            directory: DirectoryId::new(self.directory),
+            created: self.created.0,
+            expires: self.expires.map(|at| at.0),
+            most_accounts: self.most_accounts.map(|most| most.0),
+            accounts: self.accounts.0,
+            domains: self.domains.0,
+            revoked: self.revoked.map(|at| at.0),
+        })
     }
 }
 
@@ -68,10 +69,11 @@ fn load(
     connection: &mut SqliteConnection,
     directory: &DirectoryId,
     kid: &str,
+    sealing: &Sealing,
 ) -> Result<ExternalAccountKey, Failure> {
     let query = external_account_keys::table.find((directory.as_str(), kid)).select(KeyRow::as_select());
     let row = query.get_result(connection).optional()?;
-    row.map(ExternalAccountKey::from).ok_or(StorageError::NotFound.into())
+    Ok(row.ok_or(StorageError::NotFound)?.open(sealing)?)
 }
 
 /// Counts an account that the key opens.
@@ -80,8 +82,9 @@ pub(crate) fn bind(
     directory: &DirectoryId,
     kid: &str,
     now: Timestamp,
+    sealing: &Sealing,
 ) -> Result<(), Failure> {
-    let mut key = match load(connection, directory, kid) {
+    let mut key = match load(connection, directory, kid, sealing) {
         Err(Failure::Refused(StorageError::NotFound)) => {
             return Err(Conflict::ExternalAccountKeyNotUsable.into());
         }
@@ -127,10 +130,10 @@ pub(crate) fn import(connection: &mut SqliteConnection, key: ExternalAccountKey)
 #[async_trait]
 impl ExternalAccountStore for SqliteStorage {
     async fn create_external_account_key(&self, key: ExternalAccountKey, cause: &Cause) -> Result<()> {
-        let cause = cause.clone();
+        let (cause, sealing) = (cause.clone(), self.sealing());
         self.write("creating an external account key", move |connection| {
             let event = AuditEvent::ExternalAccountKeyCreated { kid: key.kid.clone() };
-            let new = diesel::insert_into(external_account_keys::table).values(KeyRow::from(key));
+            let new = diesel::insert_into(external_account_keys::table).values(KeyRow::new(key, &sealing)?);
             new.execute(connection).map_err(taken(Conflict::IdInUse))?;
             audit::record(connection, event, &cause)
         })
@@ -138,7 +141,9 @@ impl ExternalAccountStore for SqliteStorage {
     }
 
     async fn external_account_key(&self, directory: &DirectoryId, kid: &str) -> Result<ExternalAccountKey> {
-        self.look_up("loading an external account key", |connection| load(connection, directory, kid))
+        self.look_up("loading an external account key", |connection| {
+            load(connection, directory, kid, &self.sealing)
+        })
     }
 
     async fn external_account_keys(
@@ -147,7 +152,7 @@ impl ExternalAccountStore for SqliteStorage {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<ExternalAccountKey>> {
-        let (directory, after) = (directory.clone(), after.map(str::to_owned));
+        let (directory, after, sealing) = (directory.clone(), after.map(str::to_owned), self.sealing());
         self.scan("listing external account keys", move |connection| {
             let own = external_account_keys::table
                 .filter(external_account_keys::directory.eq(directory.as_str()))
@@ -158,7 +163,8 @@ impl ExternalAccountStore for SqliteStorage {
                 None => own.load(connection)?,
                 Some(after) => own.filter(external_account_keys::kid.gt(after)).load(connection)?,
             };
-            Ok(rows.into_iter().map(ExternalAccountKey::from).collect())
+            let opened = rows.into_iter().map(|row| row.open(&sealing));
+            Ok(opened.collect::<Result<_>>()?)
         })
         .await
     }
@@ -170,8 +176,9 @@ impl ExternalAccountStore for SqliteStorage {
         cause: &Cause,
     ) -> Result<ExternalAccountKey> {
         let (directory, kid, cause) = (directory.clone(), kid.to_owned(), cause.clone());
+        let sealing = self.sealing();
         self.write("revoking an external account key", move |connection| {
-            let mut key = load(connection, &directory, &kid)?;
+            let mut key = load(connection, &directory, &kid, &sealing)?;
             let event = key.revoke(cause.now);
             let same = external_account_keys::directory
                 .eq(directory.as_str())

@@ -7,7 +7,10 @@ use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use coyote_protocol::{Nonce, Timestamp};
-use coyote_storage::{BoxError, NonceSealer, NonceStore, Result};
+use coyote_storage::{
+    BoxError, NonceSealer, NonceStore, Result,
+    sealing::{Column, Sealing},
+};
 use diesel::prelude::*;
 
 use crate::{
@@ -27,17 +30,23 @@ pub(crate) struct Nonces {
 
 impl Nonces {
     /// With the key that the file holds, or with a new one that it holds from now on.
-    pub(crate) fn open(connection: &mut SqliteConnection, lifetime: Duration) -> Result<Self, BoxError> {
-        let key = match stored_key(connection)? {
-            Some(key) => key,
+    pub(crate) fn open(
+        connection: &mut SqliteConnection,
+        sealing: &Sealing,
+        lifetime: Duration,
+    ) -> Result<Self, BoxError> {
+        let place = Column::SETTING.named(&[KEY]);
+        let cell = match stored_key(connection)? {
+            Some(cell) => cell,
             None => {
-                let new = (settings::name.eq(KEY), settings::value.eq(random_key()?.to_vec()));
+                let new = (settings::name.eq(KEY), settings::value.eq(sealing.seal(&place, &random_key()?)?));
                 // Whichever process comes first: its key is everybody's.
                 diesel::insert_or_ignore_into(settings::table).values(new).execute(connection)?;
                 stored_key(connection)?.ok_or("the key of the nonces was not stored")?
             }
         };
-        let key: [u8; 32] = key.try_into().map_err(|_| "the key of the nonces is damaged")?;
+        let key: [u8; 32] =
+            sealing.open(&place, &cell)?.try_into().map_err(|_| "the key of the nonces is damaged")?;
         Ok(Self { sealer: NonceSealer::new(key)?, lifetime })
     }
 }

@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use coyote_storage::BoxError;
+use coyote_storage::{
+    BoxError,
+    sealing::{SealFault, Sealing},
+};
 use diesel::{
     connection::SimpleConnection,
     migration::{MigrationSource, MigrationVersion},
@@ -17,6 +20,8 @@ use diesel::{
     sqlite::Sqlite,
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use crate::resealing::Resealing;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
@@ -40,6 +45,8 @@ pub struct SqliteOptions {
     pub readers: usize,
     /// How long a nonce is good.
     pub nonce_lifetime: Duration,
+    /// Under which keys what is secret is sealed. By default it is not.
+    pub sealing: Sealing,
 }
 
 /// What an answered write survives.
@@ -61,6 +68,7 @@ impl Default for SqliteOptions {
             waiting_writes: 4096,
             readers: 16,
             nonce_lifetime: Duration::from_secs(60 * 60),
+            sealing: Sealing::none(),
         }
     }
 }
@@ -101,6 +109,15 @@ pub enum OpenError {
         /// The version of its schema.
         found: String,
     },
+    /// What is in it is sealed, and the key ring is another, or there is none.
+    #[error("{} cannot be read with this key ring", path.display())]
+    Sealed {
+        /// Which.
+        path: PathBuf,
+        /// What is the matter with the mark of a key.
+        #[source]
+        fault: SealFault,
+    },
     /// The file's path is not UTF-8, which SQLite needs it to be.
     #[error("the path {} is not UTF-8", path.display())]
     Path {
@@ -116,13 +133,16 @@ pub(crate) struct Opener {
     url: String,
     durability: Durability,
     busy_timeout: Duration,
+    /// Whether what is deleted is overwritten with zeros.
+    erase: bool,
 }
 
 impl Opener {
     pub(crate) fn new(path: &Path, options: &SqliteOptions) -> Result<Self, OpenError> {
         let text = path.to_str().ok_or_else(|| OpenError::Path { path: path.to_owned() })?;
         let SqliteOptions { durability, busy_timeout, .. } = *options;
-        Ok(Self { path: path.to_owned(), url: url(text), durability, busy_timeout })
+        let erase = options.sealing.ring().is_some();
+        Ok(Self { path: path.to_owned(), url: url(text), durability, busy_timeout, erase })
     }
 
     /// The connection that writes, to a file that exists then, is ours, and has this version's schema.
@@ -139,11 +159,25 @@ impl Opener {
              PRAGMA synchronous = {synchronous};
              PRAGMA foreign_keys = ON;
              PRAGMA journal_size_limit = 67108864;
-             PRAGMA cache_size = -16384;"
+             PRAGMA secure_delete = {};
+             PRAGMA cache_size = -16384;",
+            if self.erase { "ON" } else { "OFF" }
         );
         self.set_up(&mut connection, &pragmas)?;
         self.migrate(&mut connection)?;
         Ok(connection)
+    }
+
+    /// Whether what is sealed can be read.
+    pub(crate) fn check_keys(
+        &self,
+        connection: &mut SqliteConnection,
+        sealing: &Sealing,
+    ) -> Result<Resealing, OpenError> {
+        let checked = connection.immediate_transaction(|connection| Resealing::open(connection, sealing));
+        checked
+            .map_err(|error: diesel::result::Error| self.refused(error))?
+            .map_err(|fault| OpenError::Sealed { path: self.path.clone(), fault })
     }
 
     /// Runs the pragmas of the connection that writes. The first to open a file changes its journal mode, and who comes

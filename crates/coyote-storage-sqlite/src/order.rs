@@ -6,6 +6,7 @@ use coyote_storage::{
     AccountId, Authorization, AuthorizationId, BeginIssuance, Cause, CertificateId, Conflict, Issuance,
     IssuanceBegun, IssuanceOutcome, Job, Lease, NewOrder, Order, OrderId, OrderPage, OrderStore, Result,
     Serial, StorageError, Work,
+    sealing::{Column, Sealing},
 };
 use diesel::{dsl, prelude::*, sqlite::Sqlite};
 
@@ -52,10 +53,19 @@ struct Need {
 
 impl OrderRow {
     /// The order, with these authorizations.
-    pub(crate) fn with(self, authorizations: Vec<Authorization>) -> Order {
-        let issuance = match (self.csr, self.serial, self.began) {
-            (Some(csr), Some(serial), Some(began)) => {
-                Some(Issuance { csr, serial: serial.0, began: began.0 })
+    fn open(self, authorizations: Vec<Authorization>, sealing: &Sealing) -> Result<Order> {
+        let id = self.id.0;
+        let csr = self.csr.as_ref().map(|cell| sealing.open(&Column::CSR.of(id.as_bytes()), cell));
+        let csr = csr.transpose()?.unwrap_or_default();
+        let order = self.facts(authorizations);
+        Ok(Order { issuance: order.issuance.map(|issuance| Issuance { csr, ..issuance }), ..order })
+    }
+
+    /// The same without its CSR, of which no rule knows.
+    pub(crate) fn facts(self, authorizations: Vec<Authorization>) -> Order {
+        let issuance = match (self.serial, self.began) {
+            (Some(serial), Some(began)) => {
+                Some(Issuance { csr: Vec::new(), serial: serial.0, began: began.0 })
             }
             _ => None,
         };
@@ -77,10 +87,12 @@ impl OrderRow {
     }
 }
 
-impl From<&Order> for OrderRow {
-    fn from(order: &Order) -> Self {
+impl OrderRow {
+    fn new(order: &Order, sealing: &Sealing) -> Result<Self> {
         let issuance = order.issuance.as_ref();
-        Self {
+        let place = Column::CSR.of(order.id.as_bytes());
+        let csr = issuance.map(|issuance| sealing.seal(&place, &issuance.csr)).transpose()?;
+        Ok(Self {
             id: Bits(order.id),
             account_id: Bits(order.account),
             identifiers: Json(order.identifiers.clone()),
@@ -90,12 +102,12 @@ impl From<&Order> for OrderRow {
             replaces: order.replaces.map(Bits),
             created: Millis(order.created),
             expires: Millis(order.expires),
-            csr: issuance.map(|issuance| issuance.csr.clone()),
+            csr,
             serial: issuance.map(|issuance| Printed(issuance.serial.clone())),
             began: issuance.map(|issuance| Millis(issuance.began)),
             certificate_id: order.certificate.map(Bits),
             error: order.error.clone().map(Json),
-        }
+        })
     }
 }
 
@@ -104,11 +116,31 @@ pub(crate) fn find(connection: &mut SqliteConnection, id: &OrderId) -> Result<Op
 }
 
 /// The order with its authorizations, as they are now.
-pub(crate) fn load(
+fn load(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+    id: &OrderId,
+    sealing: &Sealing,
+) -> Result<Order, Failure> {
+    let (row, authorizations) = rows(connection, account, id)?;
+    Ok(row.open(authorizations, sealing)?)
+}
+
+/// The same without its CSR, of which no rule knows.
+pub(crate) fn facts(
     connection: &mut SqliteConnection,
     account: &AccountId,
     id: &OrderId,
 ) -> Result<Order, Failure> {
+    let (row, authorizations) = rows(connection, account, id)?;
+    Ok(row.facts(authorizations))
+}
+
+fn rows(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+    id: &OrderId,
+) -> Result<(OrderRow, Vec<Authorization>), Failure> {
     let row = find(connection, id)?.filter(|row| row.account_id.0 == *account);
     let row = row.ok_or(StorageError::NotFound)?;
     let authorizations = order_authorizations::table
@@ -117,7 +149,7 @@ pub(crate) fn load(
         .order(order_authorizations::position)
         .select(AuthorizationRow::as_select())
         .load(connection)?;
-    Ok(row.with(authorizations.into_iter().map(Authorization::from).collect()))
+    Ok((row, authorizations.into_iter().map(Authorization::from).collect()))
 }
 
 /// The status of this account's order, if there is one.
@@ -127,7 +159,7 @@ pub(crate) fn status(
     id: &OrderId,
     now: Timestamp,
 ) -> Result<Option<OrderStatus>, Failure> {
-    match load(connection, account, id) {
+    match facts(connection, account, id) {
         Err(Failure::Refused(StorageError::NotFound)) => Ok(None),
         order => Ok(Some(order?.status(now))),
     }
@@ -144,8 +176,8 @@ fn open(connection: &mut SqliteConnection, account: &AccountId, now: Timestamp) 
         .get_result(connection)
 }
 
-fn insert(connection: &mut SqliteConnection, order: &Order) -> Result<(), Failure> {
-    let new = diesel::insert_into(orders::table).values(OrderRow::from(order));
+fn insert(connection: &mut SqliteConnection, order: &Order, sealing: &Sealing) -> Result<(), Failure> {
+    let new = diesel::insert_into(orders::table).values(OrderRow::new(order, sealing)?);
     new.execute(connection).map_err(taken(Conflict::IdInUse))?;
     for (position, authorization) in (0..).zip(&order.authorizations) {
         let authorization_id = Bits(authorization.id);
@@ -219,8 +251,13 @@ pub(crate) fn import(
 }
 
 /// Saves the issuance of an order that had none.
-fn save_begun(connection: &mut SqliteConnection, order: &Order, now: Timestamp) -> Result<(), Failure> {
-    let row = OrderRow::from(order);
+fn save_begun(
+    connection: &mut SqliteConnection,
+    order: &Order,
+    now: Timestamp,
+    sealing: &Sealing,
+) -> Result<(), Failure> {
+    let row = OrderRow::new(order, sealing)?;
     let untouched = orders::id
         .eq(row.id)
         .and(orders::began.is_null())
@@ -233,16 +270,16 @@ fn save_begun(connection: &mut SqliteConnection, order: &Order, now: Timestamp) 
 
 /// Saves the serial, the certificate or the error of an order that was under way.
 pub(crate) fn save_under_way(connection: &mut SqliteConnection, order: &Order) -> Result<(), Failure> {
-    let row = OrderRow::from(order);
+    let serial = order.issuance.as_ref().map(|issuance| Printed(issuance.serial.clone()));
     let under_way = orders::id
-        .eq(row.id)
+        .eq(Bits(order.id))
         .and(orders::began.is_not_null())
         .and(orders::certificate_id.is_null())
         .and(orders::error.is_null());
     let facts = (
-        orders::serial.eq(row.serial),
-        orders::certificate_id.eq(row.certificate_id),
-        orders::error.eq(row.error),
+        orders::serial.eq(serial),
+        orders::certificate_id.eq(order.certificate.map(Bits)),
+        orders::error.eq(order.error.clone().map(Json)),
     );
     let saved = update(connection, orders::table, facts, under_way)?;
     guarded(saved, StorageError::LeaseLost)
@@ -252,7 +289,7 @@ pub(crate) fn save_under_way(connection: &mut SqliteConnection, order: &Order) -
 impl OrderStore for SqliteStorage {
     async fn create_order(&self, new: NewOrder, cause: &Cause) -> Result<Order> {
         let NewOrder { mut order, reused, most_open } = new;
-        let now = cause.now;
+        let (now, sealing) = (cause.now, self.sealing());
         self.write("creating an order", move |connection| {
             account::require_valid(connection, &order.account)?;
             if open(connection, &order.account, now)? >= i64::from(most_open) {
@@ -266,14 +303,14 @@ impl OrderStore for SqliteStorage {
             }
             order.authorizations.extend(held);
             order.arrange();
-            insert(connection, &order)?;
+            insert(connection, &order, &sealing)?;
             Ok(order)
         })
         .await
     }
 
     async fn order(&self, account: &AccountId, id: &OrderId) -> Result<Order> {
-        self.look_up_together("loading an order", |connection| load(connection, account, id))
+        self.look_up_together("loading an order", |connection| load(connection, account, id, &self.sealing))
     }
 
     async fn orders(&self, account: &AccountId, after: Option<&OrderId>, limit: u32) -> Result<OrderPage> {
@@ -282,14 +319,14 @@ impl OrderStore for SqliteStorage {
     }
 
     async fn begin_issuance(&self, begin: BeginIssuance, cause: &Cause) -> Result<IssuanceBegun> {
-        let now = cause.now;
+        let (now, sealing) = (cause.now, self.sealing());
         self.write("beginning an issuance", move |connection| {
-            let mut order = load(connection, &begin.account, &begin.order)?;
-            let account = account::load(connection, &begin.account)?;
+            let mut order = facts(connection, &begin.account, &begin.order)?;
+            let account = account::standing(connection, &begin.account)?;
             account.require_valid()?;
             order.begin_issuance(begin.csr, begin.serial.clone(), now)?;
             certificate::record_serial(connection, begin.serial, &order, now)?;
-            save_begun(connection, &order, now)?;
+            save_begun(connection, &order, now, &sealing)?;
             let job = Job::new(account.directory, Work::issuance(&order), begin.lease, now);
             let lease = job.born_lease();
             job::insert(connection, job)?;
@@ -299,15 +336,15 @@ impl OrderStore for SqliteStorage {
     }
 
     async fn finish_issuance(&self, lease: Lease, outcome: IssuanceOutcome, cause: &Cause) -> Result<Order> {
-        let cause = cause.clone();
+        let (cause, sealing) = (cause.clone(), self.sealing());
         self.write("finishing an issuance", move |connection| {
             let job = job::end(connection, &lease, cause.now)?;
             trace::record(connection, &cause)?;
             let Work::Issue { account, order } = job.work else { return Err(StorageError::LeaseLost.into()) };
-            let mut order = load(connection, &account, &order)?;
+            let mut order = load(connection, &account, &order, &sealing)?;
             let Some(event) = order.finish_issuance(&outcome) else { return Ok(order) };
             if let IssuanceOutcome::Issued(certificate) = outcome {
-                certificate::insert(connection, *certificate)?;
+                certificate::insert(connection, *certificate, &sealing)?;
             }
             save_under_way(connection, &order)?;
             audit::record(connection, event, &cause)?;

@@ -1,10 +1,19 @@
 use std::{path::Path, sync::Arc};
 
-use coyote_storage::Result;
+use coyote_storage::{
+    Result,
+    sealing::{Resealed, Sealing},
+};
 use diesel::SqliteConnection;
 
 use crate::{
-    OpenError, SqliteOptions, error::Failure, nonce, open::Opener, readers::Readers, writer::Writer,
+    OpenError, SqliteOptions,
+    error::Failure,
+    nonce,
+    open::Opener,
+    readers::Readers,
+    resealing::{self, Resealing},
+    writer::Writer,
 };
 
 /// Everything an ACME server remembers, in one SQLite file.
@@ -22,6 +31,8 @@ pub struct SqliteStorage {
     readers: Arc<Readers>,
     writer: Writer,
     pub(crate) nonces: nonce::Nonces,
+    pub(crate) sealing: Sealing,
+    pub(crate) resealing: Resealing,
 }
 
 impl SqliteStorage {
@@ -34,10 +45,28 @@ impl SqliteStorage {
     pub fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OpenError> {
         let opener = Opener::new(path.as_ref(), &options)?;
         let mut connection = opener.writer()?;
-        let nonces = opener.prepare(|| nonce::Nonces::open(&mut connection, options.nonce_lifetime))?;
+        let resealing = opener.check_keys(&mut connection, &options.sealing)?;
+        let nonces = opener
+            .prepare(|| nonce::Nonces::open(&mut connection, &options.sealing, options.nonce_lifetime))?;
         let readers = Arc::new(Readers::new(opener.clone(), options.readers));
         let writer = opener.prepare(|| Ok(Writer::start(connection, options.waiting_writes)?))?;
-        Ok(Self { readers, writer, nonces })
+        Ok(Self { readers, writer, nonces, sealing: options.sealing, resealing })
+    }
+
+    /// Seals some cells anew that are plain, or under an older key than the current one: `limit` at most, or somewhat more.
+    /// [`sweep`](coyote_storage::JobQueue::sweep) does the same.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](coyote_storage::StorageError::Unavailable).
+    pub async fn reseal(&self, limit: u32) -> Result<Resealed> {
+        let cells = resealing::run(self, limit).await?;
+        Ok(Resealed { cells, settled: self.resealing.is_settled() })
+    }
+
+    /// For a transaction, which may outlive its caller.
+    pub(crate) fn sealing(&self) -> Sealing {
+        self.sealing.clone()
     }
 
     /// See [`Writer::write`].

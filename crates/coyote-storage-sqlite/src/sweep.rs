@@ -10,12 +10,12 @@ use diesel::{dsl, prelude::*};
 use crate::{
     SqliteStorage, account, audit,
     authorization::{self, AuthorizationRow},
-    certificate,
+    certificate::{self, CertificateRow},
     column::{Bits, Millis},
     error::Failure,
     job, nonce,
     order::{self, OrderRow},
-    rate_limit,
+    rate_limit, resealing,
     schema::{authorizations, certificates, jobs, orders},
     trace,
 };
@@ -40,7 +40,8 @@ pub(crate) async fn run(storage: &SqliteStorage, sweep: Sweep, now: Timestamp) -
         report.transient_removed = transient as u64;
         Ok(report)
     };
-    storage.write("sweeping", clean_up).await
+    let report = storage.write("sweeping", clean_up).await?;
+    Ok(SweepReport { cells_resealed: resealing::run(storage, sweep.batch).await?, ..report })
 }
 
 /// Work that is owed and has no job, as much of it as one sweep takes.
@@ -70,7 +71,7 @@ fn without_job(
         .limit(sweep.batch.into())
         .select(OrderRow::as_select())
         .load(connection)?;
-    lost.extend(issuances.into_iter().filter_map(|row| row.with(Vec::new()).owed()));
+    lost.extend(issuances.into_iter().filter_map(|row| row.facts(Vec::new()).owed()));
     let untold = certificate::untold_without_job(connection, sweep.batch.into())?;
     lost.extend(untold.iter().filter_map(Certificate::owed));
     Ok(lost)
@@ -111,7 +112,7 @@ fn restore_jobs(
             break;
         }
         if is_owed(connection, work, now)? && !job::exists(connection, &work.job())? {
-            let directory = account::load(connection, work.account())?.directory;
+            let directory = account::standing(connection, work.account())?.directory;
             job::insert(connection, Job::new(directory, work.clone(), None, now))?;
             report.jobs_restored += 1;
         }
@@ -126,11 +127,11 @@ fn is_owed(connection: &mut SqliteConnection, work: &Work, now: Timestamp) -> Re
             Ok(authorization.is_some_and(|authorization| authorization.owed(now).contains(work)))
         }
         Work::Issue { order, .. } => {
-            let order = order::find(connection, order)?.map(|row| row.with(Vec::new()));
+            let order = order::find(connection, order)?.map(|row| row.facts(Vec::new()));
             Ok(order.is_some_and(|order| order.owed().as_ref() == Some(work)))
         }
         Work::Revoke { certificate, .. } => {
-            let certificate = certificate::find(connection, certificate)?;
+            let certificate = certificate::find(connection, certificate)?.map(CertificateRow::without_chains);
             Ok(certificate.is_some_and(|certificate| certificate.owed().as_ref() == Some(work)))
         }
     }
@@ -142,7 +143,7 @@ fn remove_orders(
     report: &mut SweepReport,
 ) -> Result<(), Failure> {
     for order in orders_over(connection, sweep)? {
-        let certificate = order.certificate.map(|id| certificate::load(connection, &id)).transpose()?;
+        let certificate = order.certificate.map(|id| certificate::facts(connection, &id)).transpose()?;
         if !sweep.removes_order(&order, certificate.as_ref()) {
             continue;
         }
@@ -178,7 +179,7 @@ fn orders_over(connection: &mut SqliteConnection, sweep: &Sweep) -> Result<Vec<O
         .limit(batch.saturating_sub_unsigned(unissued.len() as u64))
         .select(OrderRow::as_select())
         .load(connection)?;
-    Ok(unissued.into_iter().chain(issued).map(|row| row.with(Vec::new())).collect())
+    Ok(unissued.into_iter().chain(issued).map(|row| row.facts(Vec::new())).collect())
 }
 
 fn remove_authorizations(

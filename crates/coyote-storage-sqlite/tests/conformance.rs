@@ -30,9 +30,9 @@ struct Fresh {
     directory: TempDir,
 }
 
-fn fresh() -> Fresh {
+fn fresh(options: SqliteOptions) -> Fresh {
     let directory = TempDir::new().unwrap();
-    let store = SqliteStorage::open(common::file(&directory), SqliteOptions::default()).unwrap();
+    let store = SqliteStorage::open(common::file(&directory), options).unwrap();
     Fresh { store, directory }
 }
 
@@ -55,7 +55,15 @@ impl RateLimitStore for Fresh {
 }
 
 async fn fresh_storage() -> Subject {
-    let Fresh { store, directory } = fresh();
+    subject(SqliteOptions::default())
+}
+
+async fn sealed_storage() -> Subject {
+    subject(common::sealed(&[1]))
+}
+
+fn subject(options: SqliteOptions) -> Subject {
+    let Fresh { store, directory } = fresh(options);
     let file = common::file(&directory);
     let lose_job = move |job: JobId| {
         let mut connection = SqliteConnection::establish(file.to_str().unwrap()).unwrap();
@@ -73,14 +81,26 @@ async fn fresh_archive() -> Archived {
 }
 
 async fn fresh_nonces() -> Arc<dyn NonceStore> {
-    Arc::new(fresh())
+    Arc::new(fresh(SqliteOptions::default()))
+}
+
+async fn sealed_nonces() -> Arc<dyn NonceStore> {
+    Arc::new(fresh(common::sealed(&[1])))
 }
 
 async fn fresh_limits() -> Arc<dyn RateLimitStore> {
-    Arc::new(fresh())
+    Arc::new(fresh(SqliteOptions::default()))
 }
 
 coyote_storage::storage_conformance!(fresh_storage);
 coyote_storage::archive_conformance!(fresh_archive);
 coyote_storage::nonce_conformance!(fresh_nonces);
 coyote_storage::rate_limit_conformance!(fresh_limits);
+
+/// The same with sealed cells.
+mod sealed {
+    use super::{sealed_nonces, sealed_storage};
+
+    coyote_storage::storage_conformance!(sealed_storage);
+    coyote_storage::nonce_conformance!(sealed_nonces);
+}

@@ -70,6 +70,15 @@ pub enum Seal {
     Under(KeyId),
 }
 
+/// How far sealing anew has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resealed {
+    /// How many cells were sealed anew.
+    pub cells: u64,
+    /// Whether nothing is left: older keys can be taken out of the ring.
+    pub settled: bool,
+}
+
 /// Why a cell cannot be opened, or not be sealed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

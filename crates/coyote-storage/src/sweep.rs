@@ -59,6 +59,8 @@ pub struct SweepReport {
     pub traces_removed: u64,
     /// Used nonces and idle rate limits forgotten.
     pub transient_removed: u64,
+    /// Cells sealed anew, that were plain or under an older key.
+    pub cells_resealed: u64,
 }
 
 impl SweepReport {
@@ -72,6 +74,7 @@ impl SweepReport {
             audit_removed,
             traces_removed,
             transient_removed,
+            cells_resealed,
         } = *self;
         let counts = [
             jobs_restored,
@@ -81,6 +84,7 @@ impl SweepReport {
             audit_removed,
             traces_removed,
             transient_removed,
+            cells_resealed,
         ];
         counts.into_iter().any(|count| count >= u64::from(sweep.batch.max(1)))
     }

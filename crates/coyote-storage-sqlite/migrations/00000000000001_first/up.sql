@@ -1,5 +1,7 @@
 -- Times are milliseconds since 1970. Ids are their 16 bytes, not the 22 characters that URLs show: bytes sort as the
 -- ids do, and they are in every key and index here. README.md has the expression that prints them.
+-- "Cell": bytes that coyote-storage may have sealed (its module `sealing` says in which form). A plain one is the value
+-- behind a newline: CAST(chain AS TEXT) prints it.
 -- Facts, no statuses: the rules in coyote-storage conclude a status from these columns.
 -- Small rows are kept in their key (WITHOUT ROWID); rows of a kilobyte are not, as random keys would spread the
 -- writes of one commit over as many pages.
@@ -10,7 +12,7 @@ CREATE TABLE accounts (
     directory        TEXT    NOT NULL, -- the same key may have an account in each directory
     thumbprint       TEXT    NOT NULL, -- RFC 7638, SHA-256, of the key; what a request finds its account by
     key              TEXT    NOT NULL, -- the public key, as JWK
-    contact          TEXT    NOT NULL, -- a JSON array of URLs
+    contact          BLOB    NOT NULL, -- cell: a JSON array of URLs
     terms_agreed     INTEGER,          -- when its holder last agreed to the terms of service
     external_account TEXT,             -- JSON: the key identifier and the verified binding of RFC 8555 7.3.4
     created          INTEGER NOT NULL,
@@ -23,8 +25,8 @@ CREATE TABLE accounts (
 CREATE TABLE external_account_keys (
     directory     TEXT    NOT NULL, -- where they open accounts
     kid           TEXT    NOT NULL, -- what the client names the key by
-    secret        BLOB    NOT NULL, -- what the MAC is made with
-    comment       TEXT    NOT NULL, -- whom it was given to, in the operator's words
+    secret        BLOB    NOT NULL, -- cell: what the MAC is made with
+    comment       BLOB    NOT NULL, -- cell: whom it was given to, in the operator's words
     created       INTEGER NOT NULL,
     expires       INTEGER,          -- from then on it opens no account
     most_accounts INTEGER,          -- how many it opens
@@ -45,7 +47,7 @@ CREATE TABLE orders (
     replaces       BLOB,             -- the certificate that the new one replaces; not a reference, as it may go first
     created        INTEGER NOT NULL,
     expires        INTEGER NOT NULL,
-    csr            BLOB,             -- the PKCS#10 request, DER, once it is accepted
+    csr            BLOB,             -- cell: the PKCS#10 request, DER, once it is accepted
     serial         TEXT,             -- the serial number that may be signed with now; all of them are in serials
     began          INTEGER,          -- when the CSR was accepted
     certificate_id BLOB,             -- once it is issued; not a reference, as the certificate refers to the order
@@ -111,8 +113,8 @@ CREATE TABLE certificates (
     serial            TEXT    NOT NULL UNIQUE, -- not a reference, as another CA that signs for us chooses its own
     not_before        INTEGER NOT NULL,
     not_after         INTEGER NOT NULL,
-    chain             TEXT    NOT NULL, -- PEM, leaf first, byte for byte what the client is given
-    alternates        TEXT    NOT NULL, -- a JSON array of other chains
+    chain             BLOB    NOT NULL, -- cell: PEM, leaf first, byte for byte what the client is given
+    alternates        BLOB    NOT NULL, -- cell: a JSON array of other chains
     issued            INTEGER NOT NULL,
     revoked           INTEGER,          -- when
     revocation_reason INTEGER,          -- the reasonCode of RFC 5280 5.3.1
@@ -190,6 +192,6 @@ CREATE INDEX rate_limits_idle ON rate_limits (arrival);
 
 -- What this database has made for itself.
 CREATE TABLE settings (
-    name  TEXT NOT NULL PRIMARY KEY,
-    value BLOB NOT NULL
+    name  TEXT NOT NULL PRIMARY KEY, -- 'nonce_key'; 'sealing_key:' and an id, for each key that cells are sealed under
+    value BLOB NOT NULL              -- cell
 ) STRICT, WITHOUT ROWID;

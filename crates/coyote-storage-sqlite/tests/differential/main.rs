@@ -15,10 +15,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
-    fn sqlite_answers_what_memory_answers(history in histories()) {
+    fn sqlite_answers_what_memory_answers(history in histories(), sealed: bool) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let directory = TempDir::new().unwrap();
-        let options = SqliteOptions { durability: Durability::Process, ..SqliteOptions::default() };
+        // Some of them sealed.
+        let keys: &[u8] = if sealed { &[1] } else { &[] };
+        let options = SqliteOptions { durability: Durability::Process, ..common::sealed(keys) };
         let storage = SqliteStorage::open(common::file(&directory), options).unwrap();
         runtime.block_on(same_as_memory(storage, history))?;
     }

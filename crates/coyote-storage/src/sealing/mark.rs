@@ -1,4 +1,5 @@
 use super::{Column, KeyId, KeyRing, Seal, SealFault, Sealing, SealingKey, seal};
+use crate::Result;
 
 /// A row of `settings`: that cells are sealed under a key.
 ///
@@ -73,8 +74,11 @@ impl Sealing {
     ///
     /// # Errors
     ///
-    /// [`SealFault::Cryptography`].
-    pub fn settled(&self) -> Result<Option<KeyMark>, SealFault> {
-        self.ring().map(|ring| KeyMark::new(ring.current(), ALL)).transpose()
+    /// [`Sealed`](crate::StorageError::Sealed) if OpenSSL refuses.
+    pub fn settled(&self) -> Result<Option<KeyMark>> {
+        let Some(ring) = self.ring() else { return Ok(None) };
+        let name = KeyMark::name_of(ring.current().id());
+        let cell = self.seal(&Column::SETTING.named(&[&name]), ALL)?;
+        Ok(Some(KeyMark { name, cell }))
     }
 }

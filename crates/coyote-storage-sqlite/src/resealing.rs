@@ -1,0 +1,296 @@
+//! Sealing anew what is plain, or sealed under an older key.
+//!
+//! The tables are walked through by their keys, a page at a time, each cell guarded by what was read of it. When a whole
+//! walk has found nothing to do, the marks of the older keys go: they are not needed any more.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use coyote_storage::{
+    Result,
+    sealing::{Column, KeyMark, MarksChecked, Place, Row, SealFault, Sealing},
+};
+use diesel::{
+    prelude::*,
+    sql_query,
+    sql_types::{BigInt, Binary, Text},
+};
+use tokio::sync::Mutex;
+
+use crate::{SqliteStorage, error::Failure, schema::settings};
+
+/// How many rows of a table are looked at together.
+const PAGE: i64 = 200;
+
+/// Columns with cells, in the tables whose rows have an id.
+const BY_ID: [Column; 4] = [Column::CONTACT, Column::CSR, Column::CHAIN, Column::ALTERNATES];
+
+/// How far it has come.
+pub(crate) struct Resealing {
+    settled: AtomicBool,
+    /// The marks that there were when the database was opened.
+    seen: Vec<KeyMark>,
+    walk: Mutex<Walk>,
+}
+
+/// A walk through the cells: first those with names, of which there are few, then `BY_ID`.
+#[derive(Default)]
+struct Walk {
+    /// The place in `BY_ID`; `None` before.
+    column: Option<usize>,
+    /// The last id that was looked at, if there was one in this table.
+    after: Vec<u8>,
+    /// Whether anything was to do.
+    changed: bool,
+}
+
+/// A cell to be replaced.
+struct Renewal {
+    column: Column,
+    row: Key,
+    old: Vec<u8>,
+    new: Vec<u8>,
+}
+
+/// What names a row.
+enum Key {
+    Id(Vec<u8>),
+    Names(Vec<String>),
+}
+
+#[derive(QueryableByName)]
+struct CellOfId {
+    #[diesel(sql_type = Binary)]
+    id: Vec<u8>,
+    #[diesel(sql_type = Binary)]
+    cell: Vec<u8>,
+}
+
+#[derive(QueryableByName)]
+struct CellOfKey {
+    #[diesel(sql_type = Text)]
+    directory: String,
+    #[diesel(sql_type = Text)]
+    kid: String,
+    #[diesel(sql_type = Binary)]
+    cell: Vec<u8>,
+}
+
+impl Resealing {
+    /// Whether the database can be read with these keys; if so, what is left to do.
+    pub(crate) fn open(
+        connection: &mut SqliteConnection,
+        sealing: &Sealing,
+    ) -> Result<Result<Self, SealFault>, diesel::result::Error> {
+        let seen = marks(connection)?;
+        let settled = match sealing.check(&seen) {
+            Err(fault) => return Ok(Err(fault)),
+            Ok(MarksChecked::Settled) => true,
+            Ok(MarksChecked::Stale(mark)) => {
+                let mark = (settings::name.eq(mark.name), settings::value.eq(mark.cell));
+                diesel::insert_or_ignore_into(settings::table).values(mark).execute(connection)?;
+                false
+            }
+        };
+        Ok(Ok(Self { settled: settled.into(), seen, walk: Mutex::default() }))
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Relaxed)
+    }
+}
+
+/// The keys in use.
+pub(crate) fn marks(connection: &mut SqliteConnection) -> QueryResult<Vec<KeyMark>> {
+    let named = settings::name.like(format!("{}%", KeyMark::PREFIX));
+    let rows: Vec<(String, Vec<u8>)> = settings::table.filter(named).load(connection)?;
+    Ok(rows.into_iter().map(|(name, cell)| KeyMark { name, cell }).collect())
+}
+
+/// Seals some cells anew, about `limit` at most, and answers how many.
+pub(crate) async fn run(storage: &SqliteStorage, limit: u32) -> Result<u64> {
+    let resealing = &storage.resealing;
+    if resealing.is_settled() {
+        return Ok(0);
+    }
+    let mut walk = resealing.walk.lock().await;
+    let mut renewed = 0;
+    while renewed < u64::from(limit) {
+        let Some(page) = walk.next_page(storage).await? else {
+            if !walk.changed {
+                settle(storage).await?;
+                resealing.settled.store(true, Ordering::Relaxed);
+            }
+            *walk = Walk::default();
+            break;
+        };
+        walk.changed |= page.is_unclean();
+        renewed += replace(storage, page.renewals).await?;
+    }
+    Ok(renewed)
+}
+
+/// What a page of cells comes to.
+#[derive(Default)]
+struct Page {
+    renewals: Vec<Renewal>,
+    unreadable: bool,
+}
+
+impl Page {
+    fn is_unclean(&self) -> bool {
+        self.unreadable || !self.renewals.is_empty()
+    }
+
+    fn look_at(&mut self, sealing: &Sealing, column: Column, row: Key, old: Vec<u8>) {
+        match row.with_place(column, |place| sealing.renew(&place, &old)) {
+            Ok(None) => {}
+            Ok(Some(new)) => self.renewals.push(Renewal { column, row, old, new }),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "a cell cannot be sealed anew");
+                self.unreadable = true;
+            }
+        }
+    }
+}
+
+impl Key {
+    fn with_place<T>(&self, column: Column, place: impl FnOnce(Place<'_>) -> T) -> T {
+        match self {
+            Self::Id(id) => {
+                let id: [u8; 16] = id.as_slice().try_into().unwrap_or_default();
+                place(column.of(&id))
+            }
+            Self::Names(names) => {
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                place(Place { column, row: Row::Names(&names) })
+            }
+        }
+    }
+}
+
+impl Walk {
+    /// The next cells, or `None` at the end.
+    async fn next_page(&mut self, storage: &SqliteStorage) -> Result<Option<Page>> {
+        let sealing = storage.sealing();
+        let Some(place) = self.column else {
+            let page = storage.scan("looking for cells to seal anew", move |connection| {
+                Ok(named_cells(connection, &sealing)?)
+            });
+            let page = page.await?;
+            self.column = Some(0);
+            return Ok(Some(page));
+        };
+        let Some(&column) = BY_ID.get(place) else { return Ok(None) };
+        let after = std::mem::take(&mut self.after);
+        let page = storage.scan("looking for cells to seal anew", move |connection| {
+            Ok(cells_of(connection, &sealing, column, &after)?)
+        });
+        let (page, last) = page.await?;
+        match last {
+            Some(last) => self.after = last,
+            None => self.column = Some(place + 1),
+        }
+        Ok(Some(page))
+    }
+}
+
+fn named_cells(connection: &mut SqliteConnection, sealing: &Sealing) -> QueryResult<Page> {
+    let mut page = Page::default();
+    let unmarked = settings::name.not_like(format!("{}%", KeyMark::PREFIX));
+    let of_ours: Vec<(String, Vec<u8>)> = settings::table.filter(unmarked).load(connection)?;
+    for (name, cell) in of_ours {
+        page.look_at(sealing, Column::SETTING, Key::Names(vec![name]), cell);
+    }
+    for column in [Column::SECRET, Column::COMMENT] {
+        let Column { table, name } = column;
+        let query = format!("SELECT directory, kid, {name} AS cell FROM {table} ORDER BY directory, kid");
+        let of_keys: Vec<CellOfKey> = sql_query(query).load(connection)?;
+        for CellOfKey { directory, kid, cell } in of_keys {
+            page.look_at(sealing, column, Key::Names(vec![directory, kid]), cell);
+        }
+    }
+    Ok(page)
+}
+
+/// The cells of this column in the rows after this id, and the last of these.
+fn cells_of(
+    connection: &mut SqliteConnection,
+    sealing: &Sealing,
+    column: Column,
+    after: &[u8],
+) -> QueryResult<(Page, Option<Vec<u8>>)> {
+    let Column { table, name } = column;
+    let query = format!(
+        "SELECT id, {name} AS cell FROM {table} WHERE id > ? AND {name} IS NOT NULL ORDER BY id LIMIT ?"
+    );
+    let query = sql_query(query).bind::<Binary, _>(after).bind::<BigInt, _>(PAGE);
+    let cells: Vec<CellOfId> = query.load(connection)?;
+    let last = cells.last().map(|last| last.id.clone());
+    let mut page = Page::default();
+    for CellOfId { id, cell } in cells {
+        page.look_at(sealing, column, Key::Id(id), cell);
+    }
+    Ok((page, last))
+}
+
+/// Replaces the cells that are still what they were.
+async fn replace(storage: &SqliteStorage, renewals: Vec<Renewal>) -> Result<u64> {
+    if renewals.is_empty() {
+        return Ok(0);
+    }
+    storage
+        .write("sealing anew", move |connection| {
+            let mut replaced = 0;
+            for renewal in renewals {
+                replaced += renewal.write(connection)?;
+            }
+            Ok(replaced as u64)
+        })
+        .await
+}
+
+impl Renewal {
+    fn write(self, connection: &mut SqliteConnection) -> QueryResult<usize> {
+        let Column { table, name } = self.column;
+        let update = |key: &str| {
+            sql_query(format!("UPDATE {table} SET {name} = ? WHERE {name} = ? AND {key}"))
+                .bind::<Binary, _>(self.new.clone())
+                .bind::<Binary, _>(self.old.clone())
+        };
+        match self.row {
+            Key::Id(id) => update("id = ?").bind::<Binary, _>(id).execute(connection),
+            Key::Names(names) => match names.as_slice() {
+                [name] => update("name = ?").bind::<Text, _>(name).execute(connection),
+                [directory, kid] => update("directory = ? AND kid = ?")
+                    .bind::<Text, _>(directory)
+                    .bind::<Text, _>(kid)
+                    .execute(connection),
+                _ => Ok(0),
+            },
+        }
+    }
+}
+
+/// Marks that all is sealed under the current key, and forgets the keys that were in use when the database was opened.
+async fn settle(storage: &SqliteStorage) -> Result<()> {
+    let Some(mark) = storage.sealing.settled()? else { return Ok(()) };
+    let seen: Vec<String> = storage.resealing.seen.iter().map(|mark| mark.name.clone()).collect();
+    storage
+        .write("marking the key in use", move |connection| {
+            diesel::delete(settings::table.filter(settings::name.eq_any(seen))).execute(connection)?;
+            let mark = (settings::name.eq(mark.name), settings::value.eq(mark.cell));
+            diesel::replace_into(settings::table).values(mark).execute(connection)?;
+            Ok::<_, Failure>(())
+        })
+        .await
+}
+
+impl fmt::Debug for Resealing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resealing").field("settled", &self.settled).finish_non_exhaustive()
+    }
+}
