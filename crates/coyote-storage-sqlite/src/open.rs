@@ -198,6 +198,11 @@ impl Opener {
         }
     }
 
+    /// A connection for what cannot be part of a transaction of the one that writes.
+    pub(crate) fn beside(&self) -> Result<SqliteConnection, OpenError> {
+        self.connect("rw", self.busy_timeout)
+    }
+
     /// A connection that reads.
     pub(crate) fn reader(&self) -> Result<SqliteConnection, OpenError> {
         self.connect("ro", self.busy_timeout.min(READER_PATIENCE))

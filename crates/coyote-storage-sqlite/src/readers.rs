@@ -7,7 +7,7 @@ use std::{
 };
 
 use coyote_storage::Result;
-use diesel::{Connection, SqliteConnection};
+use diesel::{Connection, QueryResult, SqliteConnection};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -71,6 +71,20 @@ impl Readers {
             readers.look_up(doing, body)
         };
         tokio::task::spawn_blocking(scan).await.map_err(|error| unavailable(doing, error))?
+    }
+
+    /// Does with a connection of its own, which may write, what cannot be part of a transaction.
+    pub(crate) async fn beside(
+        self: &Arc<Self>,
+        doing: &'static str,
+        body: impl FnOnce(&mut SqliteConnection) -> QueryResult<()> + Send + 'static,
+    ) -> Result<()> {
+        let opener = self.opener.clone();
+        let work = move || {
+            let mut connection = opener.beside().map_err(|error| unavailable(doing, error))?;
+            body(&mut connection).map_err(|error| unavailable(doing, error))
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|error| unavailable(doing, error))?
     }
 
     fn take(&self) -> Result<SqliteConnection, crate::OpenError> {

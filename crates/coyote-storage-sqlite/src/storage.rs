@@ -4,7 +4,7 @@ use coyote_storage::{
     Result,
     sealing::{Resealed, Sealing},
 };
-use diesel::SqliteConnection;
+use diesel::{SqliteConnection, connection::SimpleConnection};
 
 use crate::{
     OpenError, SqliteOptions,
@@ -62,6 +62,21 @@ impl SqliteStorage {
     pub async fn reseal(&self, limit: u32) -> Result<Resealed> {
         let cells = resealing::run(self, limit).await?;
         Ok(Resealed { cells, settled: self.resealing.is_settled() })
+    }
+
+    /// Writes the whole file anew (`VACUUM`), without what was deleted or overwritten: smaller, and with nothing left of what
+    /// was plain before it was sealed. It takes as much room on the disk again; writes wait meanwhile, and are answered
+    /// `Unavailable` if that takes longer than the busy timeout.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](coyote_storage::StorageError::Unavailable), also if others do not let go of the file in time.
+    pub async fn compact(&self) -> Result<()> {
+        self.readers
+            .beside("compacting the database", |connection| {
+                connection.batch_execute("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)")
+            })
+            .await
     }
 
     /// For a transaction, which may outlive its caller.

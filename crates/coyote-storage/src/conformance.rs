@@ -17,6 +17,7 @@
 //!
 //! Each becomes one `#[test]` a promise, with a store of its own and a multi-threaded runtime of its own.
 //! [`differential`] compares a backend with the memory store, in random histories.
+//! [`canaries`] are for stores that seal what they keep.
 //! [`FaultyStorage`] is for the tests of what is built on storage.
 
 #![allow(
@@ -36,6 +37,7 @@ pub mod accounts;
 pub mod archives;
 pub mod audit;
 pub mod authorizations;
+pub mod canaries;
 pub mod certificates;
 pub mod differential;
 pub mod external_accounts;
