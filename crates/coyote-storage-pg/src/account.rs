@@ -8,6 +8,7 @@ use coyote_protocol::Timestamp;
 use coyote_storage::{
     Account, AccountChange, AccountId, AccountStore, AuditEvent, Cause, Conflict, Creation, DirectoryId,
     ExternalAccount, Result, StorageError,
+    sealing::{Column, Sealing},
 };
 use diesel::{
     AsChangeset, BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl,
@@ -16,7 +17,7 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::{
-    PgStorage, audit,
+    PgStorage, audit, cell,
     column::{Bits, Json, Millis, Printed},
     error::{Failure, or_taken_since, taken_since},
     external_account,
@@ -33,7 +34,7 @@ struct AccountRow {
     directory: String,
     thumbprint: Printed<Thumbprint>,
     key: Json<Jwk>,
-    contact: Json<Vec<String>>,
+    contact: Vec<u8>,
     terms_agreed: Option<Millis>,
     external_account: Option<Json<ExternalAccount>>,
     created: Millis,
@@ -41,53 +42,66 @@ struct AccountRow {
     revoked: Option<Millis>,
 }
 
-impl From<AccountRow> for Account {
-    fn from(row: AccountRow) -> Self {
-        Self {
-            id: row.id.0,
-            directory: DirectoryId::new(row.directory),
-            key: row.key.0,
-            contact: row.contact.0,
-            terms_of_service_agreed: row.terms_agreed.map(|at| at.0),
-            external_account: row.external_account.map(|account| account.0),
-            created: row.created.0,
-            deactivated: row.deactivated.map(|at| at.0),
-            revoked: row.revoked.map(|at| at.0),
-        }
-    }
-}
-
-impl From<&Account> for AccountRow {
-    fn from(account: &Account) -> Self {
-        Self {
+impl AccountRow {
+    fn new(account: &Account, sealing: &Sealing) -> Result<Self> {
+        Ok(Self {
             id: Bits(account.id),
             directory: account.directory.as_str().to_owned(),
             thumbprint: Printed(account.key.thumbprint()),
             key: Json(account.key.clone()),
-            contact: Json(account.contact.clone()),
+            contact: cell::seal_json(sealing, &Column::CONTACT.of(account.id.as_bytes()), &account.contact)?,
             terms_agreed: account.terms_of_service_agreed.map(Millis),
             external_account: account.external_account.clone().map(Json),
             created: Millis(account.created),
             deactivated: account.deactivated.map(Millis),
             revoked: account.revoked.map(Millis),
+        })
+    }
+
+    fn open(self, sealing: &Sealing) -> Result<Account> {
+        let place = Column::CONTACT.of(self.id.0.as_bytes());
+        let contact = cell::open_json(sealing, &place, &self.contact)?;
+        Ok(Account { contact, ..self.without_contact() })
+    }
+
+    fn without_contact(self) -> Account {
+        Account {
+            id: self.id.0,
+            directory: DirectoryId::new(self.directory),
+            key: self.key.0,
+            contact: Vec::new(),
+            terms_of_service_agreed: self.terms_agreed.map(|at| at.0),
+            external_account: self.external_account.map(|account| account.0),
+            created: self.created.0,
+            deactivated: self.deactivated.map(|at| at.0),
+            revoked: self.revoked.map(|at| at.0),
         }
     }
 }
 
 /// The account with this id, in whatever directory.
-pub(crate) async fn find(
-    mut connection: &AsyncPgConnection,
-    id: &AccountId,
-) -> Result<Option<Account>, Failure> {
+async fn find(mut connection: &AsyncPgConnection, id: &AccountId) -> Result<Option<AccountRow>, Failure> {
     let query = accounts::table.find(Bits(*id)).select(AccountRow::as_select());
-    Ok(query.get_result(&mut connection).await.optional()?.map(Account::from))
+    Ok(query.get_result(&mut connection).await.optional()?)
 }
 
-/// The same, while nobody else changes it.
-async fn lock(mut connection: &AsyncPgConnection, id: &AccountId) -> Result<Account, Failure> {
+/// The same without its contacts, of which no rule knows.
+pub(crate) async fn standing(
+    connection: &AsyncPgConnection,
+    id: &AccountId,
+) -> Result<Option<Account>, Failure> {
+    Ok(find(connection, id).await?.map(AccountRow::without_contact))
+}
+
+/// The account, while nobody else changes it.
+async fn lock(
+    mut connection: &AsyncPgConnection,
+    id: &AccountId,
+    sealing: &Sealing,
+) -> Result<Account, Failure> {
     let query = accounts::table.find(Bits(*id)).select(AccountRow::as_select()).for_update();
     let row = query.get_result(&mut connection).await.optional()?;
-    row.map(Account::from).ok_or(StorageError::NotFound.into())
+    Ok(row.ok_or(StorageError::NotFound)?.open(sealing)?)
 }
 
 /// Whoever asks for something new must have an account, and it must be valid. Whoever asks for the same account waits,
@@ -95,33 +109,44 @@ async fn lock(mut connection: &AsyncPgConnection, id: &AccountId) -> Result<Acco
 pub(crate) async fn lock_valid(mut connection: &AsyncPgConnection, id: &AccountId) -> Result<(), Failure> {
     let query = accounts::table.find(Bits(*id)).select(AccountRow::as_select()).for_no_key_update();
     let row = query.get_result(&mut connection).await.optional()?;
-    Ok(row.map(Account::from).ok_or(Conflict::AccountNotValid)?.require_valid()?)
+    let account = row.map(AccountRow::without_contact).ok_or(Conflict::AccountNotValid)?;
+    Ok(account.require_valid()?)
 }
 
 async fn find_by_key(
     mut connection: &AsyncPgConnection,
     directory: &DirectoryId,
     key: Thumbprint,
-) -> Result<Option<Account>, Failure> {
+) -> Result<Option<AccountRow>, Failure> {
     let with_key = accounts::directory.eq(directory.as_str()).and(accounts::thumbprint.eq(Printed(key)));
     let query = accounts::table.filter(with_key).select(AccountRow::as_select());
-    Ok(query.get_result(&mut connection).await.optional()?.map(Account::from))
+    Ok(query.get_result(&mut connection).await.optional()?)
 }
 
-async fn insert(mut connection: &AsyncPgConnection, account: &Account) -> Result<(), Failure> {
-    let new = diesel::insert_into(accounts::table).values(AccountRow::from(account));
+async fn insert(
+    mut connection: &AsyncPgConnection,
+    account: &Account,
+    sealing: &Sealing,
+) -> Result<(), Failure> {
+    let new = diesel::insert_into(accounts::table).values(AccountRow::new(account, sealing)?);
     new.execute(&mut connection).await.map_err(taken_since)?;
     Ok(())
 }
 
 /// Saves an account that was valid and had this key.
-async fn save(connection: &AsyncPgConnection, account: &Account, key: Thumbprint) -> Result<(), Failure> {
+async fn save(
+    connection: &AsyncPgConnection,
+    account: &Account,
+    key: Thumbprint,
+    sealing: &Sealing,
+) -> Result<(), Failure> {
     let as_loaded = accounts::id
         .eq(Bits(account.id))
         .and(accounts::thumbprint.eq(Printed(key)))
         .and(accounts::deactivated.is_null())
         .and(accounts::revoked.is_null());
-    update(connection, accounts::table, AccountRow::from(account), as_loaded).await.map_err(or_taken_since)
+    let row = AccountRow::new(account, sealing)?;
+    update(connection, accounts::table, row, as_loaded).await.map_err(or_taken_since)
 }
 
 pub(crate) async fn export(
@@ -194,19 +219,19 @@ impl AccountStore for PgStorage {
             let connection = session.connection();
             // First the lock: whoever opens the same account with the same external key has it, or is done.
             let looked = both(
-                external_account::lock_if(connection, directory, external),
+                external_account::lock_if(connection, directory, external, &self.sealing),
                 both(find_by_key(connection, directory, key), find(connection, id)),
             );
             let (external_key, (existing, same_id)) = session.begin_with(looked).await?;
             if let Some(existing) = existing {
-                return Ok(Creation::Existing(existing));
+                return Ok(Creation::Existing(existing.open(&self.sealing)?));
             }
             if same_id.is_some() {
                 return Err(Conflict::IdInUse.into());
             }
             let bound = external_account::bound(external, external_key, cause.now)?;
             let event = AuditEvent::AccountCreated { account: *id, key };
-            let mut written = writes![insert(connection, &account)];
+            let mut written = writes![insert(connection, &account, &self.sealing)];
             if let Some(key) = &bound {
                 written.push(Box::pin(external_account::save_bound(connection, key)));
             }
@@ -220,14 +245,16 @@ impl AccountStore for PgStorage {
     async fn account(&self, directory: &DirectoryId, id: &AccountId) -> Result<Account> {
         self.look_up("loading an account", async |session| {
             let account = find(session.connection(), id).await?;
-            account.filter(|account| account.directory == *directory).ok_or(StorageError::NotFound.into())
+            let account = account.filter(|account| account.directory == directory.as_str());
+            Ok(account.ok_or(StorageError::NotFound)?.open(&self.sealing)?)
         })
         .await
     }
 
     async fn account_by_key(&self, directory: &DirectoryId, key: &Thumbprint) -> Result<Account> {
         self.look_up("looking for a key's account", async |session| {
-            find_by_key(session.connection(), directory, *key).await?.ok_or(StorageError::NotFound.into())
+            let row = find_by_key(session.connection(), directory, *key).await?;
+            Ok(row.ok_or(StorageError::NotFound)?.open(&self.sealing)?)
         })
         .await
     }
@@ -235,9 +262,9 @@ impl AccountStore for PgStorage {
     async fn update_account(&self, id: &AccountId, change: AccountChange, cause: &Cause) -> Result<Account> {
         self.transaction("changing an account", async |session| {
             let connection = session.connection();
-            let mut account = session.begin_with(lock(connection, id)).await?;
+            let mut account = session.begin_with(lock(connection, id, &self.sealing)).await?;
             let event = account.update(change.clone(), cause.now)?;
-            let saved = save(connection, &account, account.key.thumbprint());
+            let saved = save(connection, &account, account.key.thumbprint(), &self.sealing);
             session.commit_with(writes![saved, audit::record(connection, event, cause)]).await?;
             Ok(account)
         })
@@ -253,13 +280,13 @@ impl AccountStore for PgStorage {
     ) -> Result<Account> {
         self.transaction("changing an account's key", async |session| {
             let connection = session.connection();
-            let mut account = session.begin_with(lock(connection, id)).await?;
+            let mut account = session.begin_with(lock(connection, id, &self.sealing)).await?;
             let event = account.change_key(old, new.clone())?;
             let key = account.key.thumbprint();
             if let Some(holder) = session.then(find_by_key(connection, &account.directory, key)).await? {
-                return Err(Conflict::KeyInUse(holder.id).into());
+                return Err(Conflict::KeyInUse(holder.id.0).into());
             }
-            let saved = save(connection, &account, *old);
+            let saved = save(connection, &account, *old, &self.sealing);
             session.commit_with(writes![saved, audit::record(connection, event, cause)]).await?;
             Ok(account)
         })

@@ -324,7 +324,7 @@ impl AuthorizationStore for PgStorage {
         self.transaction("beginning a validation", async |session| {
             let connection = session.connection();
             let locked = lock(connection, &begin.account, &begin.authorization);
-            let account = account::find(connection, &begin.account);
+            let account = account::standing(connection, &begin.account);
             let (loaded, account) = session.begin_with(both(locked, account)).await?;
             let (mut loaded, account) = loaded.zip(account).ok_or(StorageError::NotFound)?;
             account.require_valid()?;

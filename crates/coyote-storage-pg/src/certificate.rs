@@ -6,6 +6,7 @@ use coyote_storage::{
     AccountId, BeginRevocation, Cause, Certificate, CertificateId, CertificateStore, Conflict, DirectoryId,
     Job, Lease, Order, OrderId, Result, Revocation, RevocationBegun, RevocationOutcome, Serial, StorageError,
     Telling, Work, WorkKind,
+    sealing::{Column, Sealing},
 };
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, Insertable, NullableExpressionMethods, OptionalExtension,
@@ -14,8 +15,8 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::{
-    PgStorage, audit,
-    column::{Bits, Json, Millis, Printed, Reason},
+    PgStorage, audit, cell,
+    column::{Bits, Millis, Printed, Reason},
     error::{Failure, taken, violated},
     job, order,
     schema::{accounts, certificates, jobs, serials},
@@ -32,8 +33,8 @@ pub(crate) struct CertificateRow {
     serial: Printed<Serial>,
     not_before: Millis,
     not_after: Millis,
-    chain: String,
-    alternates: Json<Vec<String>>,
+    chain: Vec<u8>,
+    alternates: Vec<u8>,
     issued: Millis,
     revoked: Option<Millis>,
     revocation_reason: Option<Reason>,
@@ -50,45 +51,52 @@ struct SerialRow {
     reserved: Millis,
 }
 
-impl From<CertificateRow> for Certificate {
-    fn from(row: CertificateRow) -> Self {
-        let revocation = row.revoked.zip(row.revocation_reason);
-        Self {
-            id: row.id.0,
-            account: row.account_id.0,
-            order: row.order_id.0,
-            serial: row.serial.0,
-            not_before: row.not_before.0,
-            not_after: row.not_after.0,
-            chain: row.chain,
-            alternates: row.alternates.0,
-            issued: row.issued.0,
+impl CertificateRow {
+    fn open(self, sealing: &Sealing) -> Result<Certificate> {
+        let id = self.id.0;
+        let chain = cell::open_text(sealing, &Column::CHAIN.of(id.as_bytes()), &self.chain)?;
+        let alternates = cell::open_json(sealing, &Column::ALTERNATES.of(id.as_bytes()), &self.alternates)?;
+        Ok(Certificate { chain, alternates, ..self.without_chains() })
+    }
+
+    /// Without its chains, of which no rule knows.
+    pub(crate) fn without_chains(self) -> Certificate {
+        let revocation = self.revoked.zip(self.revocation_reason);
+        Certificate {
+            id: self.id.0,
+            account: self.account_id.0,
+            order: self.order_id.0,
+            serial: self.serial.0,
+            not_before: self.not_before.0,
+            not_after: self.not_after.0,
+            chain: String::new(),
+            alternates: Vec::new(),
+            issued: self.issued.0,
             revocation: revocation.map(|(at, reason)| Revocation { at: at.0, reason: reason.0 }),
-            issuer_told: row.issuer_told.map(|at| at.0),
-            issuer_refused: row.issuer_refused.map(|at| at.0),
-            replaced_by: row.replaced_by.map(|id| id.0),
+            issuer_told: self.issuer_told.map(|at| at.0),
+            issuer_refused: self.issuer_refused.map(|at| at.0),
+            replaced_by: self.replaced_by.map(|id| id.0),
         }
     }
-}
 
-impl From<Certificate> for CertificateRow {
-    fn from(certificate: Certificate) -> Self {
-        Self {
+    fn new(certificate: Certificate, sealing: &Sealing) -> Result<Self> {
+        let id = *certificate.id.as_bytes();
+        Ok(Self {
             id: Bits(certificate.id),
             account_id: Bits(certificate.account),
             order_id: Bits(certificate.order),
             serial: Printed(certificate.serial),
             not_before: Millis(certificate.not_before),
             not_after: Millis(certificate.not_after),
-            chain: certificate.chain,
-            alternates: Json(certificate.alternates),
+            chain: sealing.seal(&Column::CHAIN.of(&id), certificate.chain.as_bytes())?,
+            alternates: cell::seal_json(sealing, &Column::ALTERNATES.of(&id), &certificate.alternates)?,
             issued: Millis(certificate.issued),
             revoked: certificate.revocation.map(|revocation| Millis(revocation.at)),
             revocation_reason: certificate.revocation.map(|revocation| Reason(revocation.reason)),
             issuer_told: certificate.issuer_told.map(Millis),
             issuer_refused: certificate.issuer_refused.map(Millis),
             replaced_by: certificate.replaced_by.map(Bits),
-        }
+        })
     }
 }
 
@@ -108,8 +116,10 @@ pub(crate) async fn record_serial(
 pub(crate) async fn insert(
     mut connection: &AsyncPgConnection,
     certificate: Certificate,
+    sealing: &Sealing,
 ) -> Result<(), Failure> {
-    let new = diesel::insert_into(certificates::table).values(CertificateRow::from(certificate));
+    let row = CertificateRow::new(certificate, sealing)?;
+    let new = diesel::insert_into(certificates::table).values(row);
     new.execute(&mut connection).await.map_err(violated(|told| match told.constraint_name() {
         Some("certificates_serial_key") => Conflict::SerialInUse.into(),
         _ => Conflict::IdInUse.into(),
@@ -120,18 +130,18 @@ pub(crate) async fn insert(
 async fn find(
     mut connection: &AsyncPgConnection,
     id: &CertificateId,
-) -> Result<Option<Certificate>, Failure> {
+) -> Result<Option<CertificateRow>, Failure> {
     let query = certificates::table.find(Bits(*id)).select(CertificateRow::as_select());
-    Ok(query.get_result(&mut connection).await.optional()?.map(Certificate::from))
+    Ok(query.get_result(&mut connection).await.optional()?)
 }
 
 /// The certificate, while nobody else changes it.
 async fn lock(
     mut connection: &AsyncPgConnection,
     id: &CertificateId,
-) -> Result<Option<Certificate>, Failure> {
+) -> Result<Option<CertificateRow>, Failure> {
     let query = certificates::table.find(Bits(*id)).select(CertificateRow::as_select()).for_update();
-    Ok(query.get_result(&mut connection).await.optional()?.map(Certificate::from))
+    Ok(query.get_result(&mut connection).await.optional()?)
 }
 
 pub(crate) async fn remove(
@@ -205,13 +215,13 @@ pub(crate) async fn remove_serials(
     Ok(())
 }
 
-/// The certificate that an order is to replace, if there is such a one, while nobody else changes it.
+/// The certificate that an order is to replace, if there is such a one, while nobody else changes it; without its chains.
 pub(crate) async fn lock_replaced(
     connection: &AsyncPgConnection,
     by: &Order,
 ) -> Result<Option<Certificate>, Failure> {
     match &by.replaces {
-        Some(id) => lock(connection, id).await,
+        Some(id) => Ok(lock(connection, id).await?.map(CertificateRow::without_chains)),
         None => Ok(None),
     }
 }
@@ -230,11 +240,11 @@ pub(crate) async fn save_replaced(
 
 async fn save_revoked(connection: &AsyncPgConnection, certificate: &Certificate) -> Result<(), Failure> {
     let unrevoked = certificates::id.eq(Bits(certificate.id)).and(certificates::revoked.is_null());
-    let row = CertificateRow::from(certificate.clone());
+    let revocation = certificate.revocation;
     let facts = (
-        certificates::revoked.eq(row.revoked),
-        certificates::revocation_reason.eq(row.revocation_reason),
-        certificates::issuer_told.eq(row.issuer_told),
+        certificates::revoked.eq(revocation.map(|revocation| Millis(revocation.at))),
+        certificates::revocation_reason.eq(revocation.map(|revocation| Reason(revocation.reason))),
+        certificates::issuer_told.eq(certificate.issuer_told.map(Millis)),
     );
     update(connection, certificates::table, facts, unrevoked).await
 }
@@ -265,7 +275,7 @@ async fn directory_of(
 pub(crate) async fn lock_of(
     connection: &AsyncPgConnection,
     work: &Work,
-) -> Result<Option<Certificate>, Failure> {
+) -> Result<Option<CertificateRow>, Failure> {
     match work {
         Work::Revoke { certificate, .. } => lock(connection, certificate).await,
         Work::Validate { .. } | Work::Issue { .. } => Ok(None),
@@ -288,7 +298,7 @@ pub(crate) async fn untold_without_job(
         .select(CertificateRow::as_select())
         .load(&mut connection)
         .await?;
-    Ok(rows.into_iter().map(Certificate::from).collect())
+    Ok(rows.into_iter().map(CertificateRow::without_chains).collect())
 }
 
 #[async_trait]
@@ -296,7 +306,7 @@ impl CertificateStore for PgStorage {
     async fn reserve_serial(&self, lease: &Lease, serial: Serial, cause: &Cause) -> Result<()> {
         self.transaction("reserving a serial number", async |session| {
             let connection = session.connection();
-            let (_, mut order) = order::lock_leased(&session, lease, cause.now).await?;
+            let (_, order::Kept { mut order, .. }) = order::lock_leased(&session, lease, cause.now).await?;
             order.replace_serial(serial.clone());
             let recorded = record_serial(connection, serial.clone(), &order.id, cause.now);
             session.commit_with(writes![recorded, order::save_under_way(connection, &order)]).await
@@ -316,8 +326,8 @@ impl CertificateStore for PgStorage {
     async fn certificate(&self, account: &AccountId, id: &CertificateId) -> Result<Certificate> {
         self.look_up("loading a certificate", async |session| {
             let certificate = find(session.connection(), id).await?;
-            let own = certificate.filter(|certificate| certificate.account == *account);
-            own.ok_or(StorageError::NotFound.into())
+            let own = certificate.filter(|certificate| certificate.account_id.0 == *account);
+            Ok(own.ok_or(StorageError::NotFound)?.open(&self.sealing)?)
         })
         .await
     }
@@ -327,7 +337,7 @@ impl CertificateStore for PgStorage {
             let with_serial = certificates::serial.eq(Printed(serial.clone()));
             let query = certificates::table.filter(with_serial).select(CertificateRow::as_select());
             let row = query.get_result(&mut session.connection()).await.optional()?;
-            row.map(Certificate::from).ok_or(StorageError::NotFound.into())
+            Ok(row.ok_or(StorageError::NotFound)?.open(&self.sealing)?)
         })
         .await
     }
@@ -342,7 +352,7 @@ impl CertificateStore for PgStorage {
                     session.begin_with(both(lock(connection, id), directory_of(connection, id))).await?
                 }
             };
-            let mut certificate = certificate.ok_or(StorageError::NotFound)?;
+            let mut certificate = certificate.ok_or(StorageError::NotFound)?.open(&self.sealing)?;
             let event = certificate.revoke(begin.reason, begin.telling, cause.now)?;
             let mut lease = None;
             let saved = save_revoked(connection, &certificate);
@@ -375,7 +385,7 @@ impl CertificateStore for PgStorage {
             if job.work.kind() != WorkKind::Revoke {
                 return Err(StorageError::LeaseLost.into());
             }
-            let mut certificate = certificate.ok_or(StorageError::NotFound)?;
+            let mut certificate = certificate.ok_or(StorageError::NotFound)?.open(&self.sealing)?;
             let mut writes = writes![job::end(connection, &lease, cause.now)];
             let event = certificate.finish_revocation(outcome, cause.now);
             if let Some(event) = event {

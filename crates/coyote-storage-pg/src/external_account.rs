@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use coyote_protocol::{DnsName, Timestamp};
 use coyote_storage::{
     AuditEvent, Cause, Conflict, DirectoryId, ExternalAccountKey, ExternalAccountStore, Result, StorageError,
+    sealing::{Column, Sealing},
 };
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, Selectable,
@@ -12,7 +13,7 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::{
-    PgStorage, audit,
+    PgStorage, audit, cell,
     column::{Count, Json, Millis, is_storable},
     error::{Failure, taken},
     schema::external_account_keys,
@@ -26,7 +27,7 @@ struct KeyRow {
     directory: String,
     kid: String,
     secret: Vec<u8>,
-    comment: String,
+    comment: Vec<u8>,
     created: Millis,
     expires: Option<Millis>,
     most_accounts: Option<Count>,
@@ -35,37 +36,37 @@ struct KeyRow {
     revoked: Option<Millis>,
 }
 
-impl From<KeyRow> for ExternalAccountKey {
-    fn from(row: KeyRow) -> Self {
-        Self {
-            kid: row.kid,
-            directory: DirectoryId::new(row.directory),
-            secret: row.secret,
-            comment: row.comment,
-            created: row.created.0,
-            expires: row.expires.map(|at| at.0),
-            most_accounts: row.most_accounts.map(|most| most.0),
-            accounts: row.accounts.0,
-            domains: row.domains.0,
-            revoked: row.revoked.map(|at| at.0),
-        }
-    }
-}
-
-impl From<ExternalAccountKey> for KeyRow {
-    fn from(key: ExternalAccountKey) -> Self {
-        Self {
+impl KeyRow {
+    fn new(key: ExternalAccountKey, sealing: &Sealing) -> Result<Self> {
+        let row = [key.directory.as_str(), &key.kid];
+        Ok(Self {
+            secret: sealing.seal(&Column::SECRET.named(&row), &key.secret)?,
+            comment: sealing.seal(&Column::COMMENT.named(&row), key.comment.as_bytes())?,
             directory: key.directory.as_str().to_owned(),
             kid: key.kid,
-            secret: key.secret,
-            comment: key.comment,
             created: Millis(key.created),
             expires: key.expires.map(Millis),
             most_accounts: key.most_accounts.map(Count),
             accounts: Count(key.accounts),
             domains: Json(key.domains),
             revoked: key.revoked.map(Millis),
-        }
+        })
+    }
+
+    fn open(self, sealing: &Sealing) -> Result<ExternalAccountKey> {
+        let row = [self.directory.as_str(), &self.kid];
+        Ok(ExternalAccountKey {
+            secret: sealing.open(&Column::SECRET.named(&row), &self.secret)?,
+            comment: cell::open_text(sealing, &Column::COMMENT.named(&row), &self.comment)?,
+            kid: self.kid,
+            directory: DirectoryId::new(self.directory),
+            created: self.created.0,
+            expires: self.expires.map(|at| at.0),
+            most_accounts: self.most_accounts.map(|most| most.0),
+            accounts: self.accounts.0,
+            domains: self.domains.0,
+            revoked: self.revoked.map(|at| at.0),
+        })
     }
 }
 
@@ -73,12 +74,14 @@ async fn find(
     mut connection: &AsyncPgConnection,
     directory: &DirectoryId,
     kid: &str,
+    sealing: &Sealing,
 ) -> Result<Option<ExternalAccountKey>, Failure> {
     if !is_storable(kid) {
         return Ok(None);
     }
     let query = external_account_keys::table.find((directory.as_str(), kid)).select(KeyRow::as_select());
-    Ok(query.get_result(&mut connection).await.optional()?.map(ExternalAccountKey::from))
+    let row = query.get_result(&mut connection).await.optional()?;
+    Ok(row.map(|row: KeyRow| row.open(sealing)).transpose()?)
 }
 
 /// The key, while nobody else changes it.
@@ -86,13 +89,14 @@ async fn lock(
     mut connection: &AsyncPgConnection,
     directory: &DirectoryId,
     kid: &str,
+    sealing: &Sealing,
 ) -> Result<Option<ExternalAccountKey>, Failure> {
     if !is_storable(kid) {
         return Ok(None);
     }
     let query = external_account_keys::table.find((directory.as_str(), kid)).select(KeyRow::as_select());
     let row = query.for_update().get_result(&mut connection).await.optional()?;
-    Ok(row.map(ExternalAccountKey::from))
+    Ok(row.map(|row: KeyRow| row.open(sealing)).transpose()?)
 }
 
 /// The key that an account is opened with, if it is opened with one and there is such a key.
@@ -100,9 +104,10 @@ pub(crate) async fn lock_if(
     connection: &AsyncPgConnection,
     directory: &DirectoryId,
     kid: Option<&str>,
+    sealing: &Sealing,
 ) -> Result<Option<ExternalAccountKey>, Failure> {
     match kid {
-        Some(kid) => lock(connection, directory, kid).await,
+        Some(kid) => lock(connection, directory, kid, sealing).await,
         None => Ok(None),
     }
 }
@@ -137,8 +142,12 @@ pub(crate) async fn save_bound(
     update(connection, external_account_keys::table, counted, as_loaded).await
 }
 
-async fn insert(mut connection: &AsyncPgConnection, key: ExternalAccountKey) -> Result<(), Failure> {
-    let new = diesel::insert_into(external_account_keys::table).values(KeyRow::from(key));
+async fn insert(
+    mut connection: &AsyncPgConnection,
+    key: ExternalAccountKey,
+    sealing: &Sealing,
+) -> Result<(), Failure> {
+    let new = diesel::insert_into(external_account_keys::table).values(KeyRow::new(key, sealing)?);
     new.execute(&mut connection).await.map_err(taken(Conflict::IdInUse))?;
     Ok(())
 }
@@ -191,7 +200,7 @@ impl ExternalAccountStore for PgStorage {
         self.transaction("creating an external account key", async |session| {
             let connection = session.connection();
             let event = AuditEvent::ExternalAccountKeyCreated { kid: key.kid.clone() };
-            let inserted = insert(connection, key.clone());
+            let inserted = insert(connection, key.clone(), &self.sealing);
             session.write_at_once(writes![inserted, audit::record(connection, event, cause)]).await
         })
         .await
@@ -199,7 +208,8 @@ impl ExternalAccountStore for PgStorage {
 
     async fn external_account_key(&self, directory: &DirectoryId, kid: &str) -> Result<ExternalAccountKey> {
         self.look_up("loading an external account key", async |session| {
-            find(session.connection(), directory, kid).await?.ok_or(StorageError::NotFound.into())
+            let key = find(session.connection(), directory, kid, &self.sealing).await?;
+            key.ok_or(StorageError::NotFound.into())
         })
         .await
     }
@@ -221,7 +231,8 @@ impl ExternalAccountStore for PgStorage {
                 None => own.load(&mut connection).await?,
                 Some(after) => own.filter(external_account_keys::kid.gt(after)).load(&mut connection).await?,
             };
-            Ok(rows.into_iter().map(ExternalAccountKey::from).collect())
+            let opened = rows.into_iter().map(|row| row.open(&self.sealing));
+            Ok(opened.collect::<Result<_>>()?)
         })
         .await
     }
@@ -234,7 +245,7 @@ impl ExternalAccountStore for PgStorage {
     ) -> Result<ExternalAccountKey> {
         self.transaction("revoking an external account key", async |session| {
             let connection = session.connection();
-            let key = session.begin_with(lock(connection, directory, kid)).await?;
+            let key = session.begin_with(lock(connection, directory, kid, &self.sealing)).await?;
             let mut key = key.ok_or(StorageError::NotFound)?;
             let event = key.revoke(cause.now);
             let same = external_account_keys::directory

@@ -7,7 +7,10 @@ use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use coyote_protocol::{Nonce, Timestamp};
-use coyote_storage::{BoxError, NonceSealer, NonceStore, Result};
+use coyote_storage::{
+    BoxError, NonceSealer, NonceStore, Result,
+    sealing::{Column, Sealing},
+};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, QueryResult};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
@@ -30,19 +33,22 @@ impl Nonces {
     /// With the key that the database holds, or with a new one that it holds from now on.
     pub(crate) async fn open(
         mut connection: &AsyncPgConnection,
+        sealing: &Sealing,
         lifetime: Duration,
     ) -> Result<Self, BoxError> {
-        let key = match stored_key(connection).await? {
-            Some(key) => key,
+        let place = Column::SETTING.named(&[KEY]);
+        let cell = match stored_key(connection).await? {
+            Some(cell) => cell,
             None => {
-                let new = (settings::name.eq(KEY), settings::value.eq(random_key()?.to_vec()));
+                let new = (settings::name.eq(KEY), settings::value.eq(sealing.seal(&place, &random_key()?)?));
                 // Whichever replica comes first: its key is everybody's.
                 let new = diesel::insert_into(settings::table).values(new).on_conflict_do_nothing();
                 new.execute(&mut connection).await?;
                 stored_key(connection).await?.ok_or("the key of the nonces was not stored")?
             }
         };
-        let key: [u8; 32] = key.try_into().map_err(|_| "the key of the nonces is damaged")?;
+        let key: [u8; 32] =
+            sealing.open(&place, &cell)?.try_into().map_err(|_| "the key of the nonces is damaged")?;
         Ok(Self { sealer: NonceSealer::new(key)?, lifetime })
     }
 }

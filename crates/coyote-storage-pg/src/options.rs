@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use coyote_storage::BoxError;
+use coyote_storage::{
+    BoxError,
+    sealing::{SealFault, Sealing},
+};
 
 /// How the database is used.
 #[derive(Clone, Debug)]
@@ -21,6 +24,8 @@ pub struct PgOptions {
     pub application_name: String,
     /// How long a nonce is good.
     pub nonce_lifetime: Duration,
+    /// Under which keys what is secret is sealed. By default it is not.
+    pub sealing: Sealing,
 }
 
 /// What the server enforces for each connection, so that nothing waits for ever. The URL's `options` override it.
@@ -43,6 +48,7 @@ impl Default for PgOptions {
             limits: Some(SessionLimits::default()),
             application_name: "coyote".into(),
             nonce_lifetime: Duration::from_secs(60 * 60),
+            sealing: Sealing::none(),
         }
     }
 }
@@ -72,6 +78,9 @@ pub enum ConnectError {
     /// The server cannot be reached, refuses, or the schema cannot be brought up to date.
     #[error("the database cannot be opened")]
     Database(#[source] BoxError),
+    /// What is in it is sealed, and the key ring is another, or there is none.
+    #[error("the database cannot be read with this key ring")]
+    Sealed(#[source] SealFault),
     /// A later version of coyote has used it, and this one would not know what it means.
     #[error("the database has schema version {found}, which this version of coyote does not know")]
     Newer {

@@ -8,6 +8,7 @@ use coyote_storage::{
     AccountId, Authorization, AuthorizationId, BeginIssuance, Cause, Certificate, CertificateId, Conflict,
     Issuance, IssuanceBegun, IssuanceOutcome, Job, Lease, NewOrder, Order, OrderId, OrderPage, OrderStore,
     Result, Serial, StorageError, Work,
+    sealing::{Column, Sealing},
 };
 use diesel::{
     AsChangeset, BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl,
@@ -48,6 +49,12 @@ pub(crate) struct OrderRow {
     error: Option<Json<Problem>>,
 }
 
+/// An order without its CSR, and the CSR as it is kept: no rule needs it, so it is opened for who asks for the order.
+pub(crate) struct Kept {
+    pub(crate) order: Order,
+    csr: Option<Vec<u8>>,
+}
+
 /// Which authorization an order needs for which of its identifiers.
 #[derive(Insertable)]
 #[diesel(table_name = order_authorizations, treat_none_as_default_value = false)]
@@ -58,11 +65,17 @@ struct Need {
 }
 
 impl OrderRow {
-    /// The order, with these authorizations.
-    pub(crate) fn with(self, authorizations: Vec<Authorization>) -> Order {
-        let issuance = match (self.csr, self.serial, self.began) {
-            (Some(csr), Some(serial), Some(began)) => {
-                Some(Issuance { csr, serial: serial.0, began: began.0 })
+    /// The order, with these authorizations, as it is kept.
+    fn with(mut self, authorizations: Vec<Authorization>) -> Kept {
+        let csr = self.csr.take();
+        Kept { order: self.facts(authorizations), csr }
+    }
+
+    /// The order, with these authorizations, and without its CSR, of which no rule knows.
+    pub(crate) fn facts(self, authorizations: Vec<Authorization>) -> Order {
+        let issuance = match (self.serial, self.began) {
+            (Some(serial), Some(began)) => {
+                Some(Issuance { csr: Vec::new(), serial: serial.0, began: began.0 })
             }
             _ => None,
         };
@@ -84,10 +97,22 @@ impl OrderRow {
     }
 }
 
-impl From<&Order> for OrderRow {
-    fn from(order: &Order) -> Self {
+impl Kept {
+    fn open(self, sealing: &Sealing) -> Result<Order> {
+        let Self { mut order, csr } = self;
+        if let (Some(issuance), Some(cell)) = (&mut order.issuance, csr) {
+            issuance.csr = sealing.open(&Column::CSR.of(order.id.as_bytes()), &cell)?;
+        }
+        Ok(order)
+    }
+}
+
+impl OrderRow {
+    fn new(order: &Order, sealing: &Sealing) -> Result<Self> {
         let issuance = order.issuance.as_ref();
-        Self {
+        let place = Column::CSR.of(order.id.as_bytes());
+        let csr = issuance.map(|issuance| sealing.seal(&place, &issuance.csr)).transpose()?;
+        Ok(Self {
             id: Bits(order.id),
             account_id: Bits(order.account),
             identifiers: Json(order.identifiers.clone()),
@@ -97,12 +122,12 @@ impl From<&Order> for OrderRow {
             replaces: order.replaces.map(Bits),
             created: Millis(order.created),
             expires: Millis(order.expires),
-            csr: issuance.map(|issuance| issuance.csr.clone()),
+            csr,
             serial: issuance.map(|issuance| Printed(issuance.serial.clone())),
             began: issuance.map(|issuance| Millis(issuance.began)),
             certificate_id: order.certificate.map(Bits),
             error: order.error.clone().map(Json),
-        }
+        })
     }
 }
 
@@ -143,7 +168,7 @@ async fn authorizations(
 }
 
 /// The order with its authorizations.
-async fn load(connection: &AsyncPgConnection, account: &AccountId, id: &OrderId) -> Result<Order, Failure> {
+async fn load(connection: &AsyncPgConnection, account: &AccountId, id: &OrderId) -> Result<Kept, Failure> {
     let (row, authorizations) = both(find(connection, account, id), authorizations(connection, id)).await?;
     Ok(row.with(authorizations))
 }
@@ -153,7 +178,7 @@ async fn load_locked(
     connection: &AsyncPgConnection,
     account: &AccountId,
     id: &OrderId,
-) -> Result<Order, Failure> {
+) -> Result<Kept, Failure> {
     let (row, authorizations) = both(lock(connection, account, id), authorizations(connection, id)).await?;
     Ok(row.with(authorizations))
 }
@@ -167,12 +192,12 @@ async fn status(
 ) -> Result<Option<OrderStatus>, Failure> {
     match load(connection, account, id).await {
         Err(Failure::Refused(StorageError::NotFound)) => Ok(None),
-        order => Ok(Some(order?.status(now))),
+        kept => Ok(Some(kept?.order.status(now))),
     }
 }
 
 /// The order that this work is about, if it is about one, while nobody else changes it.
-pub(crate) async fn lock_of(connection: &AsyncPgConnection, work: &Work) -> Result<Option<Order>, Failure> {
+pub(crate) async fn lock_of(connection: &AsyncPgConnection, work: &Work) -> Result<Option<Kept>, Failure> {
     match work {
         Work::Issue { account, order } => match load_locked(connection, account, order).await {
             Err(Failure::Refused(StorageError::NotFound)) => Ok(None),
@@ -187,7 +212,7 @@ pub(crate) async fn lock_leased(
     session: &Session,
     lease: &Lease,
     now: Timestamp,
-) -> Result<(Job, Order), Failure> {
+) -> Result<(Job, Kept), Failure> {
     let connection = session.connection();
     let locked = both(job::lock(connection, &lease.job), lock_of(connection, &lease.work));
     let (job, mut order) = session.begin_with(locked).await?;
@@ -215,8 +240,8 @@ async fn count_open(
     Ok(open.count().get_result(&mut connection).await?)
 }
 
-async fn insert(mut connection: &AsyncPgConnection, order: &Order) -> Result<(), Failure> {
-    let new = diesel::insert_into(orders::table).values(OrderRow::from(order));
+async fn insert(mut connection: &AsyncPgConnection, order: &Order, sealing: &Sealing) -> Result<(), Failure> {
+    let new = diesel::insert_into(orders::table).values(OrderRow::new(order, sealing)?);
     new.execute(&mut connection).await.map_err(taken(Conflict::IdInUse))?;
     Ok(())
 }
@@ -351,8 +376,8 @@ pub(crate) async fn remove(mut connection: &AsyncPgConnection, ids: &[Bits<Order
 }
 
 /// Saves the issuance of an order that had none.
-async fn save_begun(connection: &AsyncPgConnection, order: &Order) -> Result<(), Failure> {
-    let row = OrderRow::from(order);
+async fn save_begun(connection: &AsyncPgConnection, order: &Order, sealing: &Sealing) -> Result<(), Failure> {
+    let row = OrderRow::new(order, sealing)?;
     let untouched = orders::id
         .eq(row.id)
         .and(orders::began.is_null())
@@ -364,16 +389,16 @@ async fn save_begun(connection: &AsyncPgConnection, order: &Order) -> Result<(),
 
 /// Saves the serial, the certificate or the error of an order that was under way.
 pub(crate) async fn save_under_way(connection: &AsyncPgConnection, order: &Order) -> Result<(), Failure> {
-    let row = OrderRow::from(order);
+    let serial = order.issuance.as_ref().map(|issuance| Printed(issuance.serial.clone()));
     let under_way = orders::id
-        .eq(row.id)
+        .eq(Bits(order.id))
         .and(orders::began.is_not_null())
         .and(orders::certificate_id.is_null())
         .and(orders::error.is_null());
     let facts = (
-        orders::serial.eq(row.serial),
-        orders::certificate_id.eq(row.certificate_id),
-        orders::error.eq(row.error),
+        orders::serial.eq(serial),
+        orders::certificate_id.eq(order.certificate.map(Bits)),
+        orders::error.eq(order.error.clone().map(Json)),
     );
     update(connection, orders::table, facts, under_way).await
 }
@@ -434,6 +459,7 @@ fn insert_all<'a>(
     new: &'a [Authorization],
     adopted: &'a [AuthorizationId],
     order: &'a Order,
+    sealing: &'a Sealing,
 ) -> Vec<Write<'a>> {
     let mut written = Vec::new();
     for new in new {
@@ -442,7 +468,7 @@ fn insert_all<'a>(
     for id in adopted {
         written.push(Box::pin(authorization::adopt(connection, id)));
     }
-    written.push(Box::pin(insert(connection, order)));
+    written.push(Box::pin(insert(connection, order, sealing)));
     for (position, held) in (0..).zip(&order.authorizations) {
         written.push(Box::pin(insert_need(connection, &order.id, position, &held.id)));
     }
@@ -466,7 +492,8 @@ impl OrderStore for PgStorage {
             let mut order = new.order.clone();
             order.authorizations.extend(reused);
             order.arrange();
-            let mut written = insert_all(connection, &new.order.authorizations, &adopted, &order);
+            let mut written =
+                insert_all(connection, &new.order.authorizations, &adopted, &order, &self.sealing);
             if let Some(certificate) = &replaced {
                 written.push(Box::pin(certificate::save_replaced(connection, certificate, before)));
             }
@@ -478,7 +505,7 @@ impl OrderStore for PgStorage {
 
     async fn order(&self, account: &AccountId, id: &OrderId) -> Result<Order> {
         self.look_up("loading an order", async |session| {
-            session.snapshot(load(session.connection(), account, id)).await
+            Ok(session.snapshot(load(session.connection(), account, id)).await?.open(&self.sealing)?)
         })
         .await
     }
@@ -495,9 +522,9 @@ impl OrderStore for PgStorage {
             let connection = session.connection();
             let loaded = both(
                 load_locked(connection, &begin.account, &begin.order),
-                account::find(connection, &begin.account),
+                account::standing(connection, &begin.account),
             );
-            let (mut order, account) = session.begin_with(loaded).await?;
+            let (Kept { mut order, .. }, account) = session.begin_with(loaded).await?;
             let account = account.ok_or(StorageError::NotFound)?;
             account.require_valid()?;
             order.begin_issuance(begin.csr.clone(), begin.serial.clone(), cause.now)?;
@@ -505,7 +532,7 @@ impl OrderStore for PgStorage {
             let lease = job.born_lease();
             let written = writes![
                 certificate::record_serial(connection, begin.serial.clone(), &order.id, cause.now),
-                save_begun(connection, &order),
+                save_begun(connection, &order, &self.sealing),
                 job::insert(connection, job),
             ];
             session.commit_with(written).await?;
@@ -517,19 +544,20 @@ impl OrderStore for PgStorage {
     async fn finish_issuance(&self, lease: Lease, outcome: IssuanceOutcome, cause: &Cause) -> Result<Order> {
         self.transaction("finishing an issuance", async |session| {
             let connection = session.connection();
-            let (_, mut order) = lock_leased(&session, &lease, cause.now).await?;
+            let (_, mut kept) = lock_leased(&session, &lease, cause.now).await?;
+            let order = &mut kept.order;
             let event = order.finish_issuance(&outcome);
             let mut written = writes![job::end(connection, &lease, cause.now)];
             written.extend(trace::of(connection, cause));
             if let Some(event) = event {
                 if let IssuanceOutcome::Issued(new) = &outcome {
-                    written.push(Box::pin(certificate::insert(connection, (**new).clone())));
+                    written.push(Box::pin(certificate::insert(connection, (**new).clone(), &self.sealing)));
                 }
-                written.push(Box::pin(save_under_way(connection, &order)));
+                written.push(Box::pin(save_under_way(connection, order)));
                 written.push(Box::pin(audit::record(connection, event, cause)));
             }
             session.commit_with(written).await?;
-            Ok(order)
+            Ok(kept.open(&self.sealing)?)
         })
         .await
     }

@@ -1,12 +1,16 @@
 use std::{future::Future, sync::OnceLock};
 
-use coyote_storage::Result;
+use coyote_storage::{
+    Result,
+    sealing::{Resealed, Sealing},
+};
 
 use crate::{
     ConnectError, PgOptions,
     error::{Failure, unavailable},
     migrate, nonce,
     pool::Pool,
+    resealing::{self, Resealing},
     session::Session,
     url::Place,
     wake::Carrier,
@@ -30,6 +34,8 @@ pub struct PgStorage {
     pub(crate) nonces: nonce::Nonces,
     /// From its first use on: it has a connection of its own, which not everybody needs.
     carrier: OnceLock<Carrier>,
+    pub(crate) sealing: Sealing,
+    pub(crate) resealing: Resealing,
 }
 
 impl PgStorage {
@@ -46,13 +52,27 @@ impl PgStorage {
     pub async fn connect(url: &str, options: PgOptions) -> Result<Self, ConnectError> {
         let pool = Pool::new(Place::new(url, &options)?, &options).map_err(ConnectError::Database)?;
         let link = migrate::run(&pool).await?;
-        let nonces = nonce::Nonces::open(&link.connection, options.nonce_lifetime).await;
-        Ok(Self { pool, nonces: nonces.map_err(ConnectError::Database)?, carrier: OnceLock::new() })
+        let resealing = Resealing::open(&link.connection, &options.sealing).await?;
+        let nonces = nonce::Nonces::open(&link.connection, &options.sealing, options.nonce_lifetime).await;
+        let nonces = nonces.map_err(ConnectError::Database)?;
+        let carrier = OnceLock::new();
+        Ok(Self { pool, nonces, carrier, sealing: options.sealing, resealing })
     }
 
     /// What carries wake-ups.
     pub(crate) fn carrier(&self) -> &Carrier {
         self.carrier.get_or_init(|| Carrier::start(self.pool.connector()))
+    }
+
+    /// Seals some cells anew that are plain, or under an older key than the current one: `limit` at most, or somewhat more.
+    /// [`sweep`](coyote_storage::JobQueue::sweep) does the same.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](coyote_storage::StorageError::Unavailable).
+    pub async fn reseal(&self, limit: u32) -> Result<Resealed> {
+        let cells = resealing::run(self, limit).await?;
+        Ok(Resealed { cells, settled: self.resealing.is_settled() })
     }
 
     /// Runs a transaction, and answers once it is committed: the body commits it with [`Session::commit_with`], or changes

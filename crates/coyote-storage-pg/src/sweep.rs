@@ -20,7 +20,7 @@ use crate::{
     error::Failure,
     job, nonce,
     order::{self, OrderRow},
-    rate_limit,
+    rate_limit, resealing,
     schema::{authorizations, certificates, jobs, orders},
     session::{Session, both},
     trace,
@@ -52,7 +52,8 @@ pub(crate) async fn run(storage: &PgStorage, sweep: &Sweep, now: Timestamp) -> R
         session.commit_with(Vec::new()).await?;
         Ok(report)
     };
-    storage.transaction("sweeping", clean_up).await
+    let report = storage.transaction("sweeping", clean_up).await?;
+    Ok(SweepReport { cells_resealed: resealing::run(storage, sweep.batch).await?, ..report })
 }
 
 /// Work that is owed and has no job, as much of it as one sweep takes.
@@ -82,7 +83,7 @@ async fn without_job(
         .select(OrderRow::as_select())
         .load(&mut connection)
         .await?;
-    lost.extend(issuances.into_iter().filter_map(|row| row.with(Vec::new()).owed()));
+    lost.extend(issuances.into_iter().filter_map(|row| row.facts(Vec::new()).owed()));
     let untold = certificate::untold_without_job(connection, sweep.batch.into()).await?;
     lost.extend(untold.iter().filter_map(Certificate::owed));
     Ok(lost)
@@ -123,7 +124,7 @@ async fn restore_jobs(
         if report.jobs_restored >= u64::from(sweep.batch) {
             break;
         }
-        let account = account::find(connection, work.account());
+        let account = account::standing(connection, work.account());
         if let (true, Some(account)) = both(is_owed(connection, work, now), account).await? {
             let job = Job::new(account.directory, work.clone(), None, now);
             report.jobs_restored += u64::from(job::insert_missing(connection, job).await?);
@@ -141,10 +142,11 @@ async fn is_owed(connection: &AsyncPgConnection, work: &Work, now: Timestamp) ->
         }
         Work::Issue { .. } => {
             let order = order::lock_of(connection, work).await?;
-            Ok(order.is_some_and(|order| order.owed().as_ref() == Some(work)))
+            Ok(order.is_some_and(|kept| kept.order.owed().as_ref() == Some(work)))
         }
         Work::Revoke { .. } => {
-            let certificate = certificate::lock_of(connection, work).await?;
+            let certificate =
+                certificate::lock_of(connection, work).await?.map(CertificateRow::without_chains);
             Ok(certificate.is_some_and(|certificate| certificate.owed().as_ref() == Some(work)))
         }
     }
@@ -198,9 +200,10 @@ async fn lock_orders(
         .skip_locked();
     let unissued: Vec<OrderRow> = unissued.load(&mut connection).await?;
     let issued: Vec<(OrderRow, CertificateRow)> = issued.load(&mut connection).await?;
-    let unissued = unissued.into_iter().map(|order| (order.with(Vec::new()), None));
-    let issued =
-        issued.into_iter().map(|(order, certificate)| (order.with(Vec::new()), Some(certificate.into())));
+    let unissued = unissued.into_iter().map(|order| (order.facts(Vec::new()), None));
+    let issued = issued
+        .into_iter()
+        .map(|(order, certificate)| (order.facts(Vec::new()), Some(certificate.without_chains())));
     Ok(unissued.chain(issued).collect())
 }
 

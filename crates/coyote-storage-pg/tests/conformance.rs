@@ -19,7 +19,7 @@ use coyote_storage::{
     JobId, NonceStore, Quota, RateLimitStore, Result, Taken,
     conformance::{Archived, Subject},
 };
-use coyote_storage_pg::PgStorage;
+use coyote_storage_pg::{PgOptions, PgStorage};
 
 /// A store in a database of its own, which is removed with it.
 struct Fresh {
@@ -27,9 +27,9 @@ struct Fresh {
     database: Database,
 }
 
-async fn fresh() -> Fresh {
+async fn fresh(options: PgOptions) -> Fresh {
     let database = Database::new();
-    Fresh { store: database.storage().await, database }
+    Fresh { store: database.storage_with(options).await, database }
 }
 
 #[async_trait]
@@ -51,7 +51,15 @@ impl RateLimitStore for Fresh {
 }
 
 async fn fresh_storage() -> Subject {
-    let Fresh { store, database } = fresh().await;
+    subject(PgOptions::default()).await
+}
+
+async fn sealed_storage() -> Subject {
+    subject(common::sealed(&[1])).await
+}
+
+async fn subject(options: PgOptions) -> Subject {
+    let Fresh { store, database } = fresh(options).await;
     let database = Arc::new(database);
     let damaged = database.clone();
     let lose_job = move |job: JobId| {
@@ -72,14 +80,26 @@ async fn fresh_archive() -> Archived {
 }
 
 async fn fresh_nonces() -> Arc<dyn NonceStore> {
-    Arc::new(fresh().await)
+    Arc::new(fresh(PgOptions::default()).await)
+}
+
+async fn sealed_nonces() -> Arc<dyn NonceStore> {
+    Arc::new(fresh(common::sealed(&[1])).await)
 }
 
 async fn fresh_limits() -> Arc<dyn RateLimitStore> {
-    Arc::new(fresh().await)
+    Arc::new(fresh(PgOptions::default()).await)
 }
 
 coyote_storage::storage_conformance!(fresh_storage);
 coyote_storage::archive_conformance!(fresh_archive);
 coyote_storage::nonce_conformance!(fresh_nonces);
 coyote_storage::rate_limit_conformance!(fresh_limits);
+
+/// The same with sealed cells.
+mod sealed {
+    use super::{sealed_nonces, sealed_storage};
+
+    coyote_storage::storage_conformance!(sealed_storage);
+    coyote_storage::nonce_conformance!(sealed_nonces);
+}

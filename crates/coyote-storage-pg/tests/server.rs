@@ -210,7 +210,7 @@ async fn what_cannot_be_read_is_damage() {
     let storage = database.storage().await;
     let owner = account(1);
     storage.create_account(owner.clone(), &cause(NOW)).await.unwrap();
-    database.stranger().await.batch_execute("UPDATE accounts SET contact = 'none'").await.unwrap();
+    database.stranger().await.batch_execute("UPDATE accounts SET key = 'none'").await.unwrap();
     let damaged = storage.account(&owner.directory, &owner.id).await;
     assert!(matches!(damaged, Err(StorageError::Corrupt { .. })), "{damaged:?}");
 }

@@ -1,5 +1,7 @@
 -- Times are milliseconds since 1970. Ids are their 16 bytes, not the 22 characters that URLs show: bytes sort as the
 -- ids do, and they are in every key and index here. README.md has the expression that prints them.
+-- "Cell": bytes that coyote-storage may have sealed (its module `sealing` says in which form). A plain one is the value
+-- behind a newline: convert_from(chain, 'UTF8') prints it.
 -- Facts, no statuses: the rules in coyote-storage conclude a status from these columns.
 -- JSON is TEXT: nothing asks for what is in it, and it has to come back as it went in.
 -- Text that is sorted or is a key is COLLATE "C": by its bytes, whatever the database's language.
@@ -10,7 +12,7 @@ CREATE TABLE accounts (
     directory        TEXT   COLLATE "C" NOT NULL, -- the same key may have an account in each directory
     thumbprint       TEXT   COLLATE "C" NOT NULL, -- RFC 7638, SHA-256, of the key; what a request finds its account by
     key              TEXT   NOT NULL, -- the public key, as JWK
-    contact          TEXT   NOT NULL, -- a JSON array of URLs
+    contact          BYTEA  NOT NULL, -- cell: a JSON array of URLs
     terms_agreed     BIGINT,          -- when its holder last agreed to the terms of service
     external_account TEXT,            -- JSON: the key identifier and the verified binding of RFC 8555 7.3.4
     created          BIGINT NOT NULL,
@@ -23,8 +25,8 @@ CREATE TABLE accounts (
 CREATE TABLE external_account_keys (
     directory     TEXT   COLLATE "C" NOT NULL, -- where they open accounts
     kid           TEXT   COLLATE "C" NOT NULL, -- what the client names the key by
-    secret        BYTEA  NOT NULL, -- what the MAC is made with
-    comment       TEXT   NOT NULL, -- whom it was given to, in the operator's words
+    secret        BYTEA  NOT NULL, -- cell: what the MAC is made with
+    comment       BYTEA  NOT NULL, -- cell: whom it was given to, in the operator's words
     created       BIGINT NOT NULL,
     expires       BIGINT,          -- from then on it opens no account
     most_accounts BIGINT,          -- how many it opens
@@ -46,7 +48,7 @@ CREATE TABLE orders (
     replaces       BYTEA,           -- the certificate that the new one replaces; not a reference, as it may go first
     created        BIGINT NOT NULL,
     expires        BIGINT NOT NULL,
-    csr            BYTEA,           -- the PKCS#10 request, DER, once it is accepted
+    csr            BYTEA,           -- cell: the PKCS#10 request, DER, once it is accepted
     serial         TEXT   COLLATE "C", -- the serial number that may be signed with now; all of them are in serials
     began          BIGINT,          -- when the CSR was accepted
     certificate_id BYTEA,           -- once it is issued; not a reference, as the certificate refers to the order
@@ -110,8 +112,8 @@ CREATE TABLE certificates (
     serial            TEXT     COLLATE "C" NOT NULL UNIQUE, -- not a reference, as another CA that signs for us chooses its own
     not_before        BIGINT   NOT NULL,
     not_after         BIGINT   NOT NULL,
-    chain             TEXT     NOT NULL, -- PEM, leaf first, byte for byte what the client is given
-    alternates        TEXT     NOT NULL, -- a JSON array of other chains
+    chain             BYTEA    NOT NULL, -- cell: PEM, leaf first, byte for byte what the client is given
+    alternates        BYTEA    NOT NULL, -- cell: a JSON array of other chains
     issued            BIGINT   NOT NULL,
     revoked           BIGINT,            -- when
     revocation_reason SMALLINT,          -- the reasonCode of RFC 5280 5.3.1
@@ -191,8 +193,8 @@ CREATE INDEX rate_limits_idle ON rate_limits (arrival);
 
 -- What this database has made for itself, and all replicas share.
 CREATE TABLE settings (
-    name  TEXT  COLLATE "C" NOT NULL PRIMARY KEY,
-    value BYTEA NOT NULL
+    name  TEXT  COLLATE "C" NOT NULL PRIMARY KEY, -- 'nonce_key'; 'sealing_key:' and an id, for each key that cells are sealed under
+    value BYTEA NOT NULL                          -- cell
 );
 
 -- A statement that changes a row hands this the number of rows that it found as they had been read. If that is not one,

@@ -12,6 +12,7 @@ use std::{
 };
 
 pub(crate) use coyote_storage::conformance::seeded::*;
+use coyote_storage::sealing::{KeyRing, Sealing, SealingKey};
 use coyote_storage_pg::{PgOptions, PgStorage};
 use tokio_postgres::{Client, Config, NoTls};
 
@@ -130,4 +131,17 @@ async fn connect(config: &Config) -> Client {
 fn on_a_thread(work: impl Future<Output = ()> + Send + 'static) {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     thread::spawn(move || runtime().block_on(work)).join().unwrap();
+}
+
+/// A key, made of this byte.
+pub(crate) fn sealing_key(byte: u8) -> SealingKey {
+    SealingKey::new([byte; 32]).unwrap()
+}
+
+/// Seals with these keys, of which the last is the current one; with none, not at all.
+pub(crate) fn sealed(keys: &[u8]) -> PgOptions {
+    let mut keys = keys.iter().map(|byte| sealing_key(*byte));
+    let ring = keys.next().map(|first| keys.fold(KeyRing::of(first), |ring, key| ring.with(key)));
+    let sealing = ring.map_or_else(Sealing::none, Sealing::with);
+    PgOptions { sealing, ..PgOptions::default() }
 }

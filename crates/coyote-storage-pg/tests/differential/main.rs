@@ -20,12 +20,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
-    fn postgresql_answers_what_memory_answers(history in histories()) {
+    fn postgresql_answers_what_memory_answers(history in histories(), sealed: bool) {
         // Without a timer, and not the one that the connections live on.
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let database = Database::new();
         runtime.block_on(async {
-            let options = PgOptions { connections: 2, ..PgOptions::default() };
+            // Some of them sealed.
+            let keys: &[u8] = if sealed { &[1] } else { &[] };
+            let options = PgOptions { connections: 2, ..common::sealed(keys) };
             same_as_memory(database.storage_with(options).await, history).await
         })?;
     }
