@@ -147,7 +147,6 @@ fn load(
 ) -> Result<Certificate, Failure> {
     Ok(find(connection, id)?.ok_or(StorageError::NotFound)?.open(sealing)?)
 }
-}
 
 pub(crate) fn remove(connection: &mut SqliteConnection, id: &CertificateId) -> Result<(), Failure> {
     diesel::delete(certificates::table.find(Bits(*id))).execute(connection)?;
