@@ -19,6 +19,7 @@ mod rate_limit;
 mod resealing;
 mod schema;
 mod session;
+mod statistics;
 mod storage;
 mod sweep;
 mod trace;
@@ -27,4 +28,5 @@ mod url;
 mod wake;
 
 pub use options::{ConnectError, PgOptions, SessionLimits};
+pub use statistics::statistics;
 pub use storage::PgStorage;

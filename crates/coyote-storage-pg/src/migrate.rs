@@ -20,13 +20,30 @@ const MIGRATIONS: &[(&str, &str)] =
 /// not the session's, which a pooling proxy would give to somebody else.
 const LOCK: i64 = 0x636f_796f_7465;
 
-/// Runs the migrations that have not been run, all or none, and answers the connection.
-pub(crate) async fn run(pool: &Pool) -> Result<Link, ConnectError> {
+/// Runs the migrations that have not been run, all or none, if it may, and answers the connection.
+pub(crate) async fn run(pool: &Pool, allowed: bool) -> Result<Link, ConnectError> {
     let mut link = pool.connector().open().await.map_err(ConnectError::Database)?;
+    if !allowed {
+        current(&mut link.connection).await?;
+        return Ok(link);
+    }
     let unknown = migrate(&mut link.connection).await.map_err(ConnectError::Database)?;
     match unknown {
         Some(found) => Err(ConnectError::Newer { found }),
         None => Ok(link),
+    }
+}
+
+/// The version of the schema, if it is this one's. Nothing is changed.
+pub(crate) async fn current(connection: &mut AsyncPgConnection) -> Result<String, ConnectError> {
+    let applied = versions(connection).await.map_err(ConnectError::Database)?.unwrap_or_default();
+    let unknown = |version: &&String| !MIGRATIONS.iter().any(|(known, _)| known == version);
+    if let Some(found) = applied.iter().find(unknown) {
+        return Err(ConnectError::Newer { found: found.clone() });
+    }
+    match MIGRATIONS.last() {
+        Some((last, _)) if MIGRATIONS.len() == applied.len() => Ok((*last).to_owned()),
+        _ => Err(ConnectError::Older),
     }
 }
 
@@ -56,6 +73,21 @@ async fn migrate(connection: &mut AsyncPgConnection) -> Result<Option<String>, B
 
 /// The versions that have been run.
 async fn applied(connection: &mut AsyncPgConnection) -> Result<Vec<String>, BoxError> {
+    match versions(connection).await? {
+        Some(versions) => Ok(versions),
+        None => {
+            let create = "CREATE TABLE schema_migrations (
+                              version TEXT        NOT NULL PRIMARY KEY,
+                              run_at  TIMESTAMPTZ NOT NULL DEFAULT now()
+                          )";
+            connection.batch_execute(create).await?;
+            Ok(Vec::new())
+        }
+    }
+}
+
+/// The same; `None` if there is no schema.
+async fn versions(connection: &mut AsyncPgConnection) -> Result<Option<Vec<String>>, BoxError> {
     #[derive(QueryableByName)]
     struct Table {
         #[diesel(sql_type = Bool)]
@@ -69,12 +101,8 @@ async fn applied(connection: &mut AsyncPgConnection) -> Result<Vec<String>, BoxE
     // Asked first, as IF NOT EXISTS would need the right to create tables also where there is nothing to create.
     let exists = r#"SELECT to_regclass('schema_migrations') IS NOT NULL AS "exists""#;
     if !sql_query(exists).get_result::<Table>(connection).await?.exists {
-        let create = "CREATE TABLE schema_migrations (
-                          version TEXT        NOT NULL PRIMARY KEY,
-                          run_at  TIMESTAMPTZ NOT NULL DEFAULT now()
-                      )";
-        connection.batch_execute(create).await?;
+        return Ok(None);
     }
     let rows: Vec<Row> = sql_query("SELECT version FROM schema_migrations").load(connection).await?;
-    Ok(rows.into_iter().map(|row| row.version).collect())
+    Ok(Some(rows.into_iter().map(|row| row.version).collect()))
 }

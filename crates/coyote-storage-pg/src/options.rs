@@ -26,6 +26,8 @@ pub struct PgOptions {
     pub nonce_lifetime: Duration,
     /// Under which keys what is secret is sealed. By default it is not.
     pub sealing: Sealing,
+    /// Whether a schema of an older version is brought up to date, as a server does; otherwise it is refused.
+    pub migrate: bool,
 }
 
 /// What the server enforces for each connection, so that nothing waits for ever. The URL's `options` override it.
@@ -49,6 +51,7 @@ impl Default for PgOptions {
             application_name: "coyote".into(),
             nonce_lifetime: Duration::from_secs(60 * 60),
             sealing: Sealing::none(),
+            migrate: true,
         }
     }
 }
@@ -78,6 +81,9 @@ pub enum ConnectError {
     /// The server cannot be reached, refuses, or the schema cannot be brought up to date.
     #[error("the database cannot be opened")]
     Database(#[source] BoxError),
+    /// Its schema is older than this version's, and was to be left as it is.
+    #[error("the database has the schema of an older version of coyote, which a server brings up to date")]
+    Older,
     /// What is in it is sealed, and the key ring is another, or there is none.
     #[error("the database cannot be read with this key ring")]
     Sealed(#[source] SealFault),

@@ -51,7 +51,7 @@ impl PgStorage {
     /// See [`ConnectError`]. A database that a later version has changed is refused, and left as it is.
     pub async fn connect(url: &str, options: PgOptions) -> Result<Self, ConnectError> {
         let pool = Pool::new(Place::new(url, &options)?, &options).map_err(ConnectError::Database)?;
-        let link = migrate::run(&pool).await?;
+        let link = migrate::run(&pool, options.migrate).await?;
         let resealing = Resealing::open(&link.connection, &options.sealing).await?;
         let nonces = nonce::Nonces::open(&link.connection, &options.sealing, options.nonce_lifetime).await;
         let nonces = nonces.map_err(ConnectError::Database)?;

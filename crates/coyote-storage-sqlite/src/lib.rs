@@ -17,6 +17,7 @@ mod rate_limit;
 mod readers;
 mod resealing;
 mod schema;
+mod statistics;
 mod storage;
 mod sweep;
 mod trace;
@@ -24,4 +25,5 @@ mod update;
 mod writer;
 
 pub use open::{Durability, OpenError, SqliteOptions};
+pub use statistics::statistics;
 pub use storage::SqliteStorage;

@@ -16,7 +16,7 @@ use diesel::{
     migration::{MigrationSource, MigrationVersion},
     prelude::*,
     sql_query,
-    sql_types::BigInt,
+    sql_types::{BigInt, Text},
     sqlite::Sqlite,
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
@@ -47,6 +47,8 @@ pub struct SqliteOptions {
     pub nonce_lifetime: Duration,
     /// Under which keys what is secret is sealed. By default it is not.
     pub sealing: Sealing,
+    /// Whether a schema of an older version is brought up to date, as a server does; otherwise it is refused.
+    pub migrate: bool,
 }
 
 /// What an answered write survives.
@@ -69,6 +71,7 @@ impl Default for SqliteOptions {
             readers: 16,
             nonce_lifetime: Duration::from_secs(60 * 60),
             sealing: Sealing::none(),
+            migrate: true,
         }
     }
 }
@@ -109,6 +112,12 @@ pub enum OpenError {
         /// The version of its schema.
         found: String,
     },
+    /// Its schema is older than this version's, and was to be left as it is.
+    #[error("{} has the schema of an older version of coyote, which a server brings up to date", path.display())]
+    Older {
+        /// Which.
+        path: PathBuf,
+    },
     /// What is in it is sealed, and the key ring is another, or there is none.
     #[error("{} cannot be read with this key ring", path.display())]
     Sealed {
@@ -135,14 +144,15 @@ pub(crate) struct Opener {
     busy_timeout: Duration,
     /// Whether what is deleted is overwritten with zeros.
     erase: bool,
+    migrate: bool,
 }
 
 impl Opener {
     pub(crate) fn new(path: &Path, options: &SqliteOptions) -> Result<Self, OpenError> {
         let text = path.to_str().ok_or_else(|| OpenError::Path { path: path.to_owned() })?;
-        let SqliteOptions { durability, busy_timeout, .. } = *options;
+        let SqliteOptions { durability, busy_timeout, migrate, .. } = *options;
         let erase = options.sealing.ring().is_some();
-        Ok(Self { path: path.to_owned(), url: url(text), durability, busy_timeout, erase })
+        Ok(Self { path: path.to_owned(), url: url(text), durability, busy_timeout, erase, migrate })
     }
 
     /// The connection that writes, to a file that exists then, is ours, and has this version's schema.
@@ -164,7 +174,11 @@ impl Opener {
             if self.erase { "ON" } else { "OFF" }
         );
         self.set_up(&mut connection, &pragmas)?;
-        self.migrate(&mut connection)?;
+        if self.migrate {
+            self.bring_up_to_date(&mut connection)?;
+        } else {
+            self.require_current(&mut connection)?;
+        }
         Ok(connection)
     }
 
@@ -201,6 +215,28 @@ impl Opener {
     /// A connection for what cannot be part of a transaction of the one that writes.
     pub(crate) fn beside(&self) -> Result<SqliteConnection, OpenError> {
         self.connect("rw", self.busy_timeout)
+    }
+
+    /// A connection that reads, to a file that is ours and has this version's schema, which is left as it is; and the
+    /// version.
+    pub(crate) fn looker(&self) -> Result<(SqliteConnection, String), OpenError> {
+        let mut connection = self.connect("ro", self.busy_timeout)?;
+        self.require_ours(&mut connection)?;
+        let version = self.require_current(&mut connection)?;
+        Ok((connection, version))
+    }
+
+    /// The version of the schema, if it is this one's.
+    fn require_current(&self, connection: &mut SqliteConnection) -> Result<String, OpenError> {
+        let versions = connection.transaction(versions);
+        let (known, applied) = versions.map_err(|error| self.refused(error))?;
+        if let Some(found) = applied.iter().find(|version| !known.contains(version)) {
+            return Err(OpenError::Newer { path: self.path.clone(), found: found.clone() });
+        }
+        match known.last() {
+            Some(last) if known.len() == applied.len() => Ok(last.clone()),
+            _ => Err(OpenError::Older { path: self.path.clone() }),
+        }
     }
 
     /// A connection that reads.
@@ -257,7 +293,7 @@ impl Opener {
     }
 
     /// Brings the schema up to date.
-    fn migrate(&self, connection: &mut SqliteConnection) -> Result<(), OpenError> {
+    fn bring_up_to_date(&self, connection: &mut SqliteConnection) -> Result<(), OpenError> {
         // One transaction that starts by taking the write lock, so that of two processes one waits for the other.
         let unknown = connection.immediate_transaction(migrate).map_err(|error| self.refused(error))?;
         match unknown {
@@ -269,6 +305,29 @@ impl Opener {
     fn refused(&self, source: impl Into<BoxError>) -> OpenError {
         OpenError::Database { path: self.path.clone(), source: source.into() }
     }
+}
+
+/// The versions of the schema that are known, and those that were run, without a change to the file.
+fn versions(connection: &mut SqliteConnection) -> Result<(Vec<String>, Vec<String>), BoxError> {
+    #[derive(QueryableByName)]
+    struct Name {
+        #[diesel(sql_type = Text)]
+        name: String,
+    }
+    let names = |connection: &mut SqliteConnection, query: &str| -> QueryResult<Vec<String>> {
+        let rows: Vec<Name> = sql_query(query).load(connection)?;
+        Ok(rows.into_iter().map(|row| row.name).collect())
+    };
+    let migrations = MigrationSource::<Sqlite>::migrations(&MIGRATIONS)?;
+    let known = migrations.iter().map(|known| known.name().version().to_string()).collect();
+    // Asked first, as an empty file is a database without tables.
+    let table = "SELECT name FROM sqlite_schema WHERE name = '__diesel_schema_migrations'";
+    let applied = if names(connection, table)?.is_empty() {
+        Vec::new()
+    } else {
+        names(connection, "SELECT version AS name FROM __diesel_schema_migrations")?
+    };
+    Ok((known, applied))
 }
 
 fn is_locked(error: &diesel::result::Error) -> bool {

@@ -37,6 +37,7 @@ mod rate_limit;
 mod samples;
 pub mod sealing;
 mod serial;
+mod statistics;
 mod sweep;
 mod trace;
 mod wake;
@@ -67,6 +68,7 @@ pub use order::{
 };
 pub use rate_limit::{Quota, RateLimitStore, Taken};
 pub use serial::Serial;
+pub use statistics::{CellCount, DatabaseSize, RowCount, Statistics};
 pub use sweep::{Sweep, SweepReport};
 pub use trace::{TraceKey, TraceLog, TraceRecord, TraceSubject};
 pub use wake::{Bell, Wake, Wakes};

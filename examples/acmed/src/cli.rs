@@ -12,12 +12,14 @@ mod dns_persist;
 mod eab;
 mod migrate;
 mod would_issue;
+mod sealing;
 
 pub(crate) use beside::Beside;
 pub(crate) use dns_persist::DnsPersist;
 pub(crate) use eab::{CreateKey, Eab, EabCommand, ListKeys, RevokeKey};
 pub(crate) use migrate::Migrate;
 pub(crate) use would_issue::WouldIssue;
+pub(crate) use sealing::{Db, DbCommand, Look, NewKey, Rotate, SealingArgs, SealingCommand};
 
 /// An ACME (RFC 8555) server.
 ///
@@ -60,6 +62,10 @@ pub(crate) enum Command {
     /// storage (the key storage), and started again; from then on what was is closed, until --undo. Interrupted, it is run
     /// again.
     Migrate(Migrate),
+    /// Make keys that seal what is secret in the database, and see what is sealed under which
+    Sealing(SealingArgs),
+    /// Look at the database, whether the server runs or not
+    Db(Db),
 }
 
 #[derive(Debug, Args)]
@@ -158,7 +164,7 @@ pub(crate) struct Place {
     #[arg(long, value_name = "DIR", env = "ACMED_DATA_DIR")]
     data_dir: Option<PathBuf>,
     /// sqlite:PATH, or memory: to forget all at the end [default: sqlite, in the data directory]
-    #[arg(long, value_name = "URL", env = "ACMED_STORAGE")]
+    #[arg(long, value_name = "URL", env = "ACMED_STORAGE", hide_env_values = true)]
     storage: Option<StorageUrl>,
 }
 

@@ -20,6 +20,7 @@ mod name_servers;
 mod policy;
 mod profile;
 mod rate_limits;
+mod sealing;
 mod section;
 mod server;
 mod storage;
@@ -35,6 +36,7 @@ pub(crate) use name_servers::{DnssecKind, NameServer, ZoneSection};
 pub(crate) use policy::{Account, PolicySection, TrustSection};
 pub(crate) use profile::ProfileSection;
 pub(crate) use rate_limits::RateLimitsSection;
+pub(crate) use sealing::SealingSection;
 pub(crate) use server::{BaseUrl, DirectorySection, Http, Log, LogFormat};
 pub(crate) use storage::{Nonces, StorageUrl};
 pub(crate) use time::{Moment, Time};
@@ -78,6 +80,7 @@ section! {
     limits: LimitsSection,
     rate_limits: RateLimitsSection,
     policy: PolicySection,
+    sealing: SealingSection,
     http: Http,
     log: Log,
 }
@@ -115,6 +118,7 @@ impl Config {
         self.ca = self.ca.below(directory);
         self.policy = self.policy.below(directory);
         self.validation = self.validation.below(directory);
+        self.sealing = self.sealing.below(directory);
         self
     }
 
@@ -124,6 +128,7 @@ impl Config {
         self.policy.key_policy()?;
         self.policy.policy()?;
         self.ca.check()?;
+        self.sealing.check()?;
         if self.directory.terms_since.is_some() && self.directory.terms_of_service.is_none() {
             return Err(Failure::new(
                 "terms_since says when terms of service changed that there are none of; set terms_of_service, too",

@@ -6,7 +6,10 @@ use coyote_server::{
     Clock, Entropy, ExternalAccountGrant, SystemClock, SystemEntropy, Urls,
     jose::base64url,
     path::DIRECTORY,
-    storage::{Actor, Cause, DirectoryId, ExternalAccountKey, ExternalAccountStore, RequestId, StorageError},
+    storage::{
+        Actor, Cause, DirectoryId, ExternalAccountKey, ExternalAccountStore, RequestId, StorageError,
+        sealing::Sealing,
+    },
 };
 use coyote_storage_pg::{PgOptions, PgStorage};
 use coyote_storage_sqlite::{SqliteOptions, SqliteStorage};
@@ -16,7 +19,7 @@ use crate::{
     config::{Config, StorageUrl},
     failure::Failure,
     output::{complain, print, print_json},
-    store::require_in_service,
+    store::{self, require_in_service},
 };
 
 mod holder;
@@ -30,9 +33,7 @@ const PAGE: u32 = 1_000;
 
 /// Does what was asked with the keys of a server.
 pub(crate) fn run(eab: Eab) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(Failure::because("the runtime could not be started"))?;
-    runtime.block_on(async {
+    store::block_on(async {
         match eab.command {
             EabCommand::Create(create) => self::create(create).await,
             EabCommand::List(list) => self::list(list).await,
@@ -128,19 +129,11 @@ enum Missing {
     IsRefused,
 }
 
-/// Opens the database of a server, which may be running.
+/// Opens the database of a server, which may be running, and leaves its schema as it is.
 async fn open(config: &Config, missing: Missing) -> Result<Box<dyn ExternalAccountStore>, Failure> {
+    let sealing = config.sealing.sealing()?;
     match config.storage() {
-        StorageUrl::Sqlite(path) => {
-            let storage = open_file(&path, missing)?;
-            require_in_service(&storage).await?;
-            Ok(Box::new(storage))
-        }
-        StorageUrl::Postgres(url) => {
-            let storage = PgStorage::connect(&url, PgOptions::default()).await;
-            let storage = storage.map_err(Failure::because("there is no storage"))?;
-            require_in_service(&storage).await?;
-            Ok(Box::new(storage))
+    store::{self, require_in_service},
         }
         StorageUrl::Memory => Err(Failure::new(
             "what is in memory: is the server's alone; keys need a storage that this process can open",
@@ -148,16 +141,13 @@ async fn open(config: &Config, missing: Missing) -> Result<Box<dyn ExternalAccou
     }
 }
 
-fn open_file(path: &Path, missing: Missing) -> Result<SqliteStorage, Failure> {
-    let is_there = path.exists()
-        || missing == Missing::IsMade && path.parent().is_some_and(|parent| parent.join(".").is_dir());
-    if !is_there {
-        let path = path.display();
-        return Err(Failure::new(format!(
-            "there is no database {path}; say which server it is with --config or --data-dir"
-        )));
+fn open_file(path: &Path, missing: Missing, sealing: Sealing) -> Result<SqliteStorage, Failure> {
+    let can_be_made = path.parent().is_some_and(|parent| parent.join(".").is_dir());
+    if path.exists() || missing == Missing::IsRefused || !can_be_made {
+        return store::existing_file(path, sealing);
     }
-    SqliteStorage::open(path, SqliteOptions::default()).map_err(Failure::because("there is no storage"))
+    let options = SqliteOptions { sealing, ..SqliteOptions::default() };
+    SqliteStorage::open(path, options).map_err(store::no_file)
 }
 
 fn cause(operator: &str) -> Result<Cause, Failure> {

@@ -8,6 +8,7 @@ mod acme;
 mod cli;
 mod config;
 mod data_dir;
+mod db;
 mod dev;
 mod dns_persist;
 mod eab;
@@ -18,6 +19,7 @@ mod log;
 mod migrate;
 mod network;
 mod output;
+mod sealing;
 mod serve;
 mod server;
 mod signals;
@@ -50,6 +52,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::DnsPersist(wanted) => dns_persist::run(wanted),
         Command::WouldIssue(asked) => would_issue::run(asked),
         Command::Migrate(migrate) => migrate::run(migrate),
+        Command::Sealing(sealing) => sealing::run(sealing),
+        Command::Db(db) => db::run(db),
         Command::Config(config) => match config.command {
             None => print(&Config::default().to_text(true)),
             Some(ConfigCommand::Check { file }) => {

@@ -15,7 +15,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Writes a result for programs.
+/// Writes a result as JSON.
 pub(crate) fn print_json(result: &impl serde::Serialize) -> Result<(), Failure> {
     let json = serde_json::to_string_pretty(result);
     print(&(json.map_err(Failure::because("the result could not be written"))? + "\n"))

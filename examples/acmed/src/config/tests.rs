@@ -100,6 +100,8 @@ fn what_was_changed_is_printed_and_read_back() {
         clients = ["10.0.0.0/8"]
         [http]
         trusted_proxies = ["10.0.0.1"]
+        [sealing]
+        keys = "secret/keys"
         [limits]
         request_body = 1000
         nonce_lifetime = "5m"
@@ -130,6 +132,7 @@ fn what_is_wrong_is_refused_by_name_with_its_line() {
         ("[directory]\nterms_since = 2026-01-01", 2, "not a point in time"),
         ("[directory]\nterms_since = 3", 2, "a point in time"),
         ("[directory]\ncaa_identities = [\"not a name\"]", 2, ""),
+        ("[sealing]\nkey = \"k\"", 2, "unknown key `key`"),
         ("[limits]\nnope = 1", 2, "\"nope\""),
         ("[limits]\nlinger = \"1s\"", 2, "validation.linger"),
         ("[limits]\nrequest_body = \"10s\"", 2, "a number"),
@@ -173,6 +176,8 @@ fn what_cannot_be_meant_is_refused() {
         "[policy.webhook]\nurl = \"https://policy.example\"",
         "[policy.trust.web]\nnames = [\"corp.example\"]",
         "[ca]\nsign_command = [\"sign\"]\nintermediate_key = \"key\"",
+        "[sealing]\nkeys = \"/nowhere/keys\"",
+        "[sealing]\ncommand = []",
         "[directory]\nterms_since = \"2026-01-01T00:00:00Z\"",
     ] {
         assert!(parse(text).check().is_err(), "{text}");

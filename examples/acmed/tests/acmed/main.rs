@@ -9,4 +9,5 @@ mod dev;
 mod dns_persist;
 mod eab;
 mod init;
+mod sealing;
 mod serve;
