@@ -165,7 +165,8 @@ impl Opener {
         let mut connection = self.connect("rw", self.busy_timeout)?;
         self.require_ours(&mut connection)?;
         let pragmas = format!(
-            "PRAGMA journal_mode = WAL;
+            "PRAGMA auto_vacuum = INCREMENTAL;
+             PRAGMA journal_mode = WAL;
              PRAGMA synchronous = {synchronous};
              PRAGMA foreign_keys = ON;
              PRAGMA journal_size_limit = 67108864;

@@ -5,7 +5,7 @@ use coyote_protocol::Timestamp;
 use coyote_storage::{
     Authorization, AuthorizationId, Certificate, Job, Order, Result, Sweep, SweepReport, Work,
 };
-use diesel::{dsl, prelude::*};
+use diesel::{connection::SimpleConnection, dsl, prelude::*, sql_query, sql_types::BigInt};
 
 use crate::{
     SqliteStorage, account, audit,
@@ -23,6 +23,12 @@ use crate::{
 /// How many rows under way are looked at together.
 const PAGE: i64 = 200;
 
+/// How many pages of the file one sweep gives back at most, so that nobody waits long for it.
+const PAGES: i64 = 2_000;
+
+/// What part of the file may be free: it is used again before the file grows.
+const FREE: i64 = 4;
+
 pub(crate) async fn run(storage: &SqliteStorage, sweep: Sweep, now: Timestamp) -> Result<SweepReport> {
     // Looking through all work under way is left to a reader; the writer looks again at what has no job, usually
     // nothing.
@@ -38,6 +44,7 @@ pub(crate) async fn run(storage: &SqliteStorage, sweep: Sweep, now: Timestamp) -
         report.traces_removed = trace::remove(connection, sweep.remove_traces_before, limit)? as u64;
         let transient = nonce::forget(connection, now, limit)? + rate_limit::forget(connection, now, limit)?;
         report.transient_removed = transient as u64;
+        give_back(connection)?;
         Ok(report)
     };
     let report = storage.write("sweeping", clean_up).await?;
@@ -135,6 +142,27 @@ fn is_owed(connection: &mut SqliteConnection, work: &Work, now: Timestamp) -> Re
             Ok(certificate.is_some_and(|certificate| certificate.owed().as_ref() == Some(work)))
         }
     }
+}
+
+/// Makes the file smaller, if much of it is free.
+fn give_back(connection: &mut SqliteConnection) -> Result<(), Failure> {
+    #[derive(QueryableByName)]
+    struct Free {
+        #[diesel(sql_type = BigInt)]
+        freelist_count: i64,
+    }
+    #[derive(QueryableByName)]
+    struct All {
+        #[diesel(sql_type = BigInt)]
+        page_count: i64,
+    }
+    let Free { freelist_count } = sql_query("PRAGMA freelist_count").get_result(connection)?;
+    let All { page_count } = sql_query("PRAGMA page_count").get_result(connection)?;
+    let too_many = (freelist_count - page_count / FREE).min(PAGES);
+    if too_many > 0 {
+        connection.batch_execute(&format!("PRAGMA incremental_vacuum({too_many})"))?;
+    }
+    Ok(())
 }
 
 fn remove_orders(

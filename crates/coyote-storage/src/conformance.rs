@@ -44,6 +44,7 @@ pub mod external_accounts;
 mod faulty;
 pub mod fidelity;
 mod fixture;
+pub mod growth;
 pub mod issuance;
 pub mod jobs;
 pub mod leases;

@@ -20,6 +20,7 @@ mod name_servers;
 mod policy;
 mod profile;
 mod rate_limits;
+mod retention;
 mod sealing;
 mod section;
 mod server;
@@ -36,6 +37,7 @@ pub(crate) use name_servers::{DnssecKind, NameServer, ZoneSection};
 pub(crate) use policy::{Account, PolicySection, TrustSection};
 pub(crate) use profile::ProfileSection;
 pub(crate) use rate_limits::RateLimitsSection;
+pub(crate) use retention::RetentionSection;
 pub(crate) use sealing::SealingSection;
 pub(crate) use server::{BaseUrl, DirectorySection, Http, Log, LogFormat};
 pub(crate) use storage::{Nonces, StorageUrl};
@@ -80,6 +82,7 @@ section! {
     limits: LimitsSection,
     rate_limits: RateLimitsSection,
     policy: PolicySection,
+    retention: RetentionSection,
     sealing: SealingSection,
     http: Http,
     log: Log,
@@ -193,8 +196,15 @@ impl Config {
 
     /// The bounds, wherever they are configured.
     pub(crate) fn limits(&self) -> Limits {
-        let validation = &self.validation;
-        Limits { linger: validation.linger.0, validation_time: validation.timeout.0, ..self.limits.0.clone() }
+        let (validation, retention) = (&self.validation, &self.retention);
+        Limits {
+            linger: validation.linger.0,
+            validation_time: validation.timeout.0,
+            keep_expired: retention.expired.0,
+            keep_issued: retention.issued.0,
+            keep_audit: retention.audit.0,
+            ..self.limits.0.clone()
+        }
     }
 }
 

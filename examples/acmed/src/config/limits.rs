@@ -11,8 +11,13 @@ use serde::{
 use super::{section::quote, time::Time};
 
 /// Bounds that have their place in another section: the key there.
-const ELSEWHERE: [(&str, &str); 2] =
-    [("linger", "validation.linger"), ("validation_time", "validation.timeout")];
+const ELSEWHERE: [(&str, &str); 5] = [
+    ("linger", "validation.linger"),
+    ("validation_time", "validation.timeout"),
+    ("keep_expired", "retention.expired"),
+    ("keep_issued", "retention.issued"),
+    ("keep_audit", "retention.audit"),
+];
 
 /// The bounds as configured here.
 #[derive(Clone, Debug, Default, PartialEq)]

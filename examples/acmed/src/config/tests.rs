@@ -100,6 +100,9 @@ fn what_was_changed_is_printed_and_read_back() {
         clients = ["10.0.0.0/8"]
         [http]
         trusted_proxies = ["10.0.0.1"]
+        [retention]
+        expired = "1d"
+        audit = "800d"
         [sealing]
         keys = "secret/keys"
         [limits]
@@ -110,6 +113,7 @@ fn what_was_changed_is_printed_and_read_back() {
     assert_eq!(parse(&changed.to_text(true)), changed);
     assert_eq!(changed.limits().request_body, 1000);
     assert_eq!(changed.limits().linger, std::time::Duration::ZERO);
+    assert_eq!(changed.limits().keep_expired, std::time::Duration::from_secs(24 * 3600));
     assert_eq!(changed.ca.domain.as_ref().map(|name| name.as_str()), Some("corp.example"));
 }
 
@@ -135,6 +139,7 @@ fn what_is_wrong_is_refused_by_name_with_its_line() {
         ("[sealing]\nkey = \"k\"", 2, "unknown key `key`"),
         ("[limits]\nnope = 1", 2, "\"nope\""),
         ("[limits]\nlinger = \"1s\"", 2, "validation.linger"),
+        ("[limits]\nkeep_audit = \"1d\"", 2, "retention.audit"),
         ("[limits]\nrequest_body = \"10s\"", 2, "a number"),
         ("[limits]\nrequest_time = 10", 2, "a time"),
         ("[profiles.default]\nvalidty = \"1d\"", 2, "unknown key `validty`"),

@@ -35,6 +35,7 @@ impl Config {
         add(&mut text, "policy", &self.policy, all);
         add(&mut text, "policy.webhook", &self.policy.webhook, all);
         self.write_trust(&mut text, all);
+        add(&mut text, "retention", &self.retention, all);
         add(&mut text, "sealing", &self.sealing, all);
         add(&mut text, "http", &self.http, all);
         add(&mut text, "log", &self.log, all);
