@@ -195,8 +195,8 @@ fn a_database_is_opened_only_with_all_keys_that_are_in_use() {
     let settled = both.settled().unwrap().unwrap();
     assert_eq!(settled.name, marks[1].name);
     assert_eq!(sealing(2).check(std::slice::from_ref(&settled)).unwrap(), MarksChecked::Settled);
-    assert_eq!(both.check(&[settled.clone()]).unwrap(), MarksChecked::Settled);
-    sealing(1).check(&[settled.clone()]).expect_err("the old key is of no use any more");
+    assert_eq!(both.check(std::slice::from_ref(&settled)).unwrap(), MarksChecked::Settled);
+    sealing(1).check(std::slice::from_ref(&settled)).expect_err("the old key is of no use any more");
     let renamed = KeyMark { name: marks[0].name.clone(), ..settled };
     both.check(&[renamed]).expect_err("a mark is of its own key");
 }
