@@ -14,7 +14,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use crate::{ConnectError, PgOptions, migrate, pool::Pool, url::Place};
 
 /// Tables, what says how old their rows are, and in which state these are.
-const TABLES: [(&str, &str, &str); 11] = [
+const TABLES: [(&str, &str, &str); 12] = [
     (
         "accounts",
         "created",
@@ -46,6 +46,7 @@ const TABLES: [(&str, &str, &str); 11] = [
         "CASE WHEN lease_expires IS NOT NULL THEN kind || ', begun' ELSE kind || ', waiting' END",
     ),
     ("audit", "at", "''"),
+    ("traces", "at", "''"),
     ("used_nonces", "NULL", "''"),
     ("rate_limits", "NULL", "''"),
     ("settings", "NULL", "''"),

@@ -90,6 +90,7 @@ async fn a_plain_database_is_sealed_by_sweeps() {
             remove_expired_before: NOW,
             remove_issued_before: NOW,
             remove_audit_before: NOW,
+            remove_traces_before: NOW,
             batch: 5,
         };
         resealed += storage.sweep(&sweep, &cause(NOW)).await.unwrap().cells_resealed;

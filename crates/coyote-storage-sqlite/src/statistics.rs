@@ -16,7 +16,7 @@ use diesel::{
 use crate::{OpenError, SqliteOptions, open::Opener};
 
 /// Tables, what says how old their rows are, and in which state these are.
-const TABLES: [(&str, &str, &str); 11] = [
+const TABLES: [(&str, &str, &str); 12] = [
     (
         "accounts",
         "created",
@@ -48,6 +48,7 @@ const TABLES: [(&str, &str, &str); 11] = [
         "CASE WHEN lease_expires IS NOT NULL THEN kind || ', begun' ELSE kind || ', waiting' END",
     ),
     ("audit", "at", "''"),
+    ("traces", "at", "''"),
     ("used_nonces", "NULL", "''"),
     ("rate_limits", "NULL", "''"),
     ("settings", "NULL", "''"),

@@ -37,6 +37,7 @@ async fn a_file_whose_contents_are_over_becomes_smaller_and_does_not_grow_for_ev
             remove_expired_before: later,
             remove_issued_before: later,
             remove_audit_before: later,
+            remove_traces_before: later,
             batch: 100,
         };
         while !storage.sweep(&sweep, &cause(later)).await.unwrap().is_empty() {}

@@ -107,6 +107,7 @@ async fn a_plain_file_is_sealed_by_sweeps_and_compacted_keeps_nothing_of_what_wa
             remove_expired_before: NOW,
             remove_issued_before: NOW,
             remove_audit_before: NOW,
+            remove_traces_before: NOW,
             batch: 25,
         };
         resealed += storage.sweep(&sweep, &cause(NOW)).await.unwrap().cells_resealed;

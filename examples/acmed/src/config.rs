@@ -202,6 +202,7 @@ impl Config {
             validation_time: validation.timeout.0,
             keep_expired: retention.expired.0,
             keep_issued: retention.issued.0,
+            keep_traces: retention.traces.0,
             keep_audit: retention.audit.0,
             ..self.limits.0.clone()
         }

@@ -62,6 +62,7 @@ async fn retain(storage: &dyn Storage) -> u64 {
         remove_expired_before: later,
         remove_issued_before: later,
         remove_audit_before: later,
+        remove_traces_before: later,
         batch: 1_000,
     };
     let mut removed = 0;

@@ -11,11 +11,12 @@ use serde::{
 use super::{section::quote, time::Time};
 
 /// Bounds that have their place in another section: the key there.
-const ELSEWHERE: [(&str, &str); 5] = [
+const ELSEWHERE: [(&str, &str); 6] = [
     ("linger", "validation.linger"),
     ("validation_time", "validation.timeout"),
     ("keep_expired", "retention.expired"),
     ("keep_issued", "retention.issued"),
+    ("keep_traces", "retention.traces"),
     ("keep_audit", "retention.audit"),
 ];
 

@@ -13,6 +13,8 @@ section! {
         expired: Time = Time(Limits::default().keep_expired);
         /// Certificates and their orders, from the certificate's expiry on; revoked ones, too, and never before.
         issued: Time = Time(Limits::default().keep_issued);
+        /// What attempts to validate and to issue saw.
+        traces: Time = Time(Limits::default().keep_traces);
         /// Records of who changed what.
         audit: Time = Time(Limits::default().keep_audit);
     }
