@@ -153,24 +153,31 @@ pub(crate) async fn export(
     mut connection: &AsyncPgConnection,
     after: Option<AccountId>,
     limit: u32,
+    sealing: &Sealing,
 ) -> Result<Vec<Account>, Failure> {
     let page = accounts::table.order(accounts::id).limit(limit.into()).select(AccountRow::as_select());
     let rows: Vec<AccountRow> = match after {
         Some(after) => page.filter(accounts::id.gt(Bits(after))).load(&mut connection).await?,
         None => page.load(&mut connection).await?,
     };
-    Ok(rows.into_iter().map(Account::from).collect())
+    let opened = rows.into_iter().map(|row| row.open(sealing));
+    Ok(opened.collect::<Result<_>>()?)
 }
 
-pub(crate) async fn import(mut connection: &AsyncPgConnection, copies: &[Account]) -> Result<(), Failure> {
+pub(crate) async fn import(
+    mut connection: &AsyncPgConnection,
+    copies: &[Account],
+    sealing: &Sealing,
+) -> Result<(), Failure> {
     give_up_keys(connection, copies).await?;
     let there = existing(connection, copies.iter().map(|account| account.id)).await?;
     let (old, new): (Vec<_>, Vec<_>) = copies.iter().partition(|account| there.contains(&account.id));
-    let rows: Vec<_> = new.into_iter().map(AccountRow::from).collect();
+    let rows = new.into_iter().map(|account| AccountRow::new(account, sealing));
+    let rows = rows.collect::<Result<Vec<_>>>()?;
     diesel::insert_into(accounts::table).values(rows).execute(&mut connection).await?;
     for account in old {
         let same = accounts::id.eq(Bits(account.id));
-        update(connection, accounts::table, AccountRow::from(account), same).await?;
+        update(connection, accounts::table, AccountRow::new(account, sealing)?, same).await?;
     }
     Ok(())
 }
@@ -180,7 +187,7 @@ async fn give_up_keys(mut connection: &AsyncPgConnection, copies: &[Account]) ->
     let keys: Vec<_> = copies.iter().map(|account| Printed(account.key.thumbprint())).collect();
     let query = accounts::table.filter(accounts::thumbprint.eq_any(keys)).select(AccountRow::as_select());
     let holders: Vec<AccountRow> = query.load(&mut connection).await?;
-    for holder in holders.into_iter().map(Account::from) {
+    for holder in holders.into_iter().map(AccountRow::without_contact) {
         let takes = |account: &Account| {
             account.id != holder.id && account.directory == holder.directory && account.key == holder.key
         };

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use coyote_protocol::Timestamp;
 use coyote_storage::{
     Account, Archive, AuditRecord, Authorization, AuthorizationId, Certificate, ExternalAccountKey, Job,
-    Order, OrderId, Record, RecordKey, RecordKind, Result, Serial, Standing,
+    Order, OrderId, Record, RecordKey, RecordKind, Result, Serial, Standing, sealing::Sealing,
 };
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, QueryResult};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
@@ -42,7 +42,7 @@ const TABLES: [&str; 12] = [
 impl Archive for PgStorage {
     async fn export(&self, kind: RecordKind, after: Option<&RecordKey>, limit: u32) -> Result<Vec<Record>> {
         self.look_up("copying records", async |session| {
-            export(session.connection(), kind, after.cloned(), limit).await
+            export(session.connection(), kind, after.cloned(), limit, &self.sealing).await
         })
         .await
     }
@@ -56,7 +56,8 @@ impl Archive for PgStorage {
 
     async fn import(&self, records: Vec<Record>) -> Result<u64> {
         self.transaction("storing copies", async |session| {
-            let stored = session.begin_with(import(session.connection(), records.clone())).await?;
+            let stored =
+                session.begin_with(import(session.connection(), records.clone(), &self.sealing)).await?;
             session.commit_with(Vec::new()).await?;
             Ok(stored)
         })
@@ -120,6 +121,7 @@ async fn export(
     kind: RecordKind,
     after: Option<RecordKey>,
     limit: u32,
+    sealing: &Sealing,
 ) -> Result<Vec<Record>, Failure> {
     /// What this kind's key holds, if `after` is one.
     macro_rules! after {
@@ -132,7 +134,7 @@ async fn export(
     }
     Ok(match kind {
         RecordKind::Account => {
-            let page = account::export(connection, after!(Account), limit).await?;
+            let page = account::export(connection, after!(Account), limit, sealing).await?;
             page.into_iter().map(Record::Account).collect()
         }
         RecordKind::ExternalAccountKey => {
@@ -140,7 +142,7 @@ async fn export(
                 Some(RecordKey::ExternalAccountKey(directory, kid)) => Some((directory, kid)),
                 _ => None,
             };
-            let page = external_account::export(connection, after, limit).await?;
+            let page = external_account::export(connection, after, limit, sealing).await?;
             page.into_iter().map(Record::ExternalAccountKey).collect()
         }
         RecordKind::Authorization => {
@@ -148,12 +150,12 @@ async fn export(
             page.into_iter().map(Record::Authorization).collect()
         }
         RecordKind::Order => {
-            let page = order::export(connection, after!(Order), limit).await?;
+            let page = order::export(connection, after!(Order), limit, sealing).await?;
             let record = |(order, authorizations)| Record::Order { order, authorizations };
             page.into_iter().map(record).collect()
         }
         RecordKind::Certificate => {
-            let page = certificate::export(connection, after!(Certificate), limit).await?;
+            let page = certificate::export(connection, after!(Certificate), limit, sealing).await?;
             page.into_iter().map(Record::Certificate).collect()
         }
         RecordKind::Serial => {
@@ -188,26 +190,30 @@ async fn count(mut connection: &AsyncPgConnection, kind: RecordKind) -> QueryRes
 
 /// Answers how many were stored. The records are usually of one kind; if not, each kind comes after those that it
 /// refers to.
-async fn import(connection: &AsyncPgConnection, records: Vec<Record>) -> Result<u64, Failure> {
+async fn import(
+    connection: &AsyncPgConnection,
+    records: Vec<Record>,
+    sealing: &Sealing,
+) -> Result<u64, Failure> {
     let mut copies = Copies::default();
     records.into_iter().for_each(|record| copies.add(record));
     let mut stored = 0;
     if !copies.accounts.is_empty() {
-        account::import(connection, &copies.accounts).await?;
+        account::import(connection, &copies.accounts, sealing).await?;
         stored += copies.accounts.len();
     }
     if !copies.external_account_keys.is_empty() {
         stored += copies.external_account_keys.len();
-        external_account::import(connection, copies.external_account_keys).await?;
+        external_account::import(connection, copies.external_account_keys, sealing).await?;
     }
     if !copies.authorizations.is_empty() {
         stored += authorization::import(connection, copies.authorizations).await?;
     }
     if !copies.orders.is_empty() {
-        stored += order::import(connection, copies.orders).await?;
+        stored += order::import(connection, copies.orders, sealing).await?;
     }
     if !copies.certificates.is_empty() {
-        stored += certificate::import(connection, copies.certificates).await?;
+        stored += certificate::import(connection, copies.certificates, sealing).await?;
     }
     if !copies.serials.is_empty() {
         stored += copies.serials.len();

@@ -157,6 +157,7 @@ pub(crate) async fn export(
     mut connection: &AsyncPgConnection,
     after: Option<CertificateId>,
     limit: u32,
+    sealing: &Sealing,
 ) -> Result<Vec<Certificate>, Failure> {
     let page = certificates::table.order(certificates::id).limit(limit.into());
     let page = page.select(CertificateRow::as_select());
@@ -164,18 +165,21 @@ pub(crate) async fn export(
         Some(after) => page.filter(certificates::id.gt(Bits(after))).load(&mut connection).await?,
         None => page.load(&mut connection).await?,
     };
-    Ok(rows.into_iter().map(Certificate::from).collect())
+    let opened = rows.into_iter().map(|row| row.open(sealing));
+    Ok(opened.collect::<Result<_>>()?)
 }
 
 /// Answers how many were stored: those whose order is there.
 pub(crate) async fn import(
     mut connection: &AsyncPgConnection,
     mut copies: Vec<Certificate>,
+    sealing: &Sealing,
 ) -> Result<usize, Failure> {
     let orders = order::existing(connection, copies.iter().map(|copy| copy.order)).await?;
     copies.retain(|copy| orders.contains(&copy.order));
     remove(connection, copies.iter().map(|copy| copy.id).collect()).await?;
-    let rows: Vec<_> = copies.into_iter().map(CertificateRow::from).collect();
+    let rows = copies.into_iter().map(|copy| CertificateRow::new(copy, sealing));
+    let rows = rows.collect::<Result<Vec<_>>>()?;
     Ok(diesel::insert_into(certificates::table).values(rows).execute(&mut connection).await?)
 }
 

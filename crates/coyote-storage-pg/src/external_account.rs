@@ -156,6 +156,7 @@ pub(crate) async fn export(
     mut connection: &AsyncPgConnection,
     after: Option<(DirectoryId, String)>,
     limit: u32,
+    sealing: &Sealing,
 ) -> Result<Vec<ExternalAccountKey>, Failure> {
     use external_account_keys::{directory, kid};
 
@@ -169,17 +170,20 @@ pub(crate) async fn export(
         }
         None => page.load(&mut connection).await?,
     };
-    Ok(rows.into_iter().map(ExternalAccountKey::from).collect())
+    let opened = rows.into_iter().map(|row| row.open(sealing));
+    Ok(opened.collect::<Result<_>>()?)
 }
 
 pub(crate) async fn import(
     mut connection: &AsyncPgConnection,
     copies: Vec<ExternalAccountKey>,
+    sealing: &Sealing,
 ) -> Result<(), Failure> {
     for copy in &copies {
         remove(connection, &copy.directory, &copy.kid).await?;
     }
-    let rows: Vec<_> = copies.into_iter().map(KeyRow::from).collect();
+    let rows = copies.into_iter().map(|key| KeyRow::new(key, sealing));
+    let rows = rows.collect::<Result<Vec<_>>>()?;
     diesel::insert_into(external_account_keys::table).values(rows).execute(&mut connection).await?;
     Ok(())
 }

@@ -21,7 +21,7 @@ use crate::{
     schema::{settings, used_nonces},
 };
 
-const KEY: &str = "nonce_key";
+pub(crate) const KEY: &str = "nonce_key";
 
 /// How nonces are made and judged.
 pub(crate) struct Nonces {

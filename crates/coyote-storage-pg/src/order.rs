@@ -261,6 +261,7 @@ pub(crate) async fn export(
     mut connection: &AsyncPgConnection,
     after: Option<OrderId>,
     limit: u32,
+    sealing: &Sealing,
 ) -> Result<Vec<(Order, Vec<AuthorizationId>)>, Failure> {
     let page = orders::table.order(orders::id).limit(limit.into()).select(OrderRow::as_select());
     let rows: Vec<OrderRow> = match after {
@@ -279,15 +280,16 @@ pub(crate) async fn export(
     }
     let with_ids = |row: OrderRow| {
         let authorizations = needed.remove(&row.id.0).unwrap_or_default();
-        (row.with(Vec::new()), authorizations)
+        Ok((row.with(Vec::new()).open(sealing)?, authorizations))
     };
-    Ok(rows.into_iter().map(with_ids).collect())
+    rows.into_iter().map(with_ids).collect()
 }
 
 /// Answers how many were stored: those whose account and authorizations are there.
 pub(crate) async fn import(
     mut connection: &AsyncPgConnection,
     mut copies: Vec<(Order, Vec<AuthorizationId>)>,
+    sealing: &Sealing,
 ) -> Result<usize, Failure> {
     let accounts = account::existing(connection, copies.iter().map(|(copy, _)| copy.account)).await?;
     let held = copies.iter().flat_map(|(_, held)| held).copied();
@@ -297,10 +299,12 @@ pub(crate) async fn import(
     });
     let there = existing(connection, copies.iter().map(|(copy, _)| copy.id)).await?;
     let (old, new): (Vec<_>, Vec<_>) = copies.iter().partition(|(copy, _)| there.contains(&copy.id));
-    let rows: Vec<_> = new.into_iter().map(|(copy, _)| OrderRow::from(copy)).collect();
+    let rows = new.into_iter().map(|(copy, _)| OrderRow::new(copy, sealing));
+    let rows = rows.collect::<Result<Vec<_>>>()?;
     diesel::insert_into(orders::table).values(rows).execute(&mut connection).await?;
     for (copy, _) in old {
-        update(connection, orders::table, OrderRow::from(copy), orders::id.eq(Bits(copy.id))).await?;
+        let row = OrderRow::new(copy, sealing)?;
+        update(connection, orders::table, row, orders::id.eq(Bits(copy.id))).await?;
     }
     import_needs(connection, &copies).await?;
     Ok(copies.len())

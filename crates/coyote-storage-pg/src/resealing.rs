@@ -20,7 +20,7 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use tokio::sync::Mutex;
 
-use crate::{ConnectError, PgStorage, schema::settings};
+use crate::{ConnectError, PgStorage, nonce, schema::settings};
 
 /// How many rows of a table are looked at together.
 const PAGE: i64 = 200;
@@ -202,8 +202,8 @@ impl Walk {
 
 async fn named_cells(mut connection: &AsyncPgConnection, sealing: &Sealing) -> QueryResult<Page> {
     let mut page = Page::default();
-    let unmarked = settings::name.not_like(format!("{}%", KeyMark::PREFIX));
-    let of_ours: Vec<(String, Vec<u8>)> = settings::table.filter(unmarked).load(&mut connection).await?;
+    let of_ours: Vec<(String, Vec<u8>)> =
+        settings::table.filter(settings::name.eq(nonce::KEY)).load(&mut connection).await?;
     for (name, cell) in of_ours {
         page.look_at(sealing, Column::SETTING, Key::Names(vec![name]), cell);
     }

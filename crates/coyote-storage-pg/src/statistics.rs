@@ -3,7 +3,7 @@
 use coyote_protocol::Timestamp;
 use coyote_storage::{
     BoxError, CellCount, DatabaseSize, RowCount, Statistics,
-    sealing::{Column, KeyMark, Seal},
+    sealing::{Column, Seal},
 };
 use diesel::{
     QueryResult, QueryableByName, sql_query,
@@ -11,7 +11,7 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
-use crate::{ConnectError, PgOptions, migrate, pool::Pool, url::Place};
+use crate::{ConnectError, PgOptions, migrate, nonce, pool::Pool, url::Place};
 
 /// Tables, what says how old their rows are, and in which state these are.
 const TABLES: [(&str, &str, &str); 12] = [
@@ -143,16 +143,14 @@ async fn count_rows(
 
 async fn count_cells(connection: &mut AsyncPgConnection, column: Column) -> QueryResult<Vec<CellCount>> {
     let Column { table, name } = column;
-    let marks = if column == Column::SETTING {
-        format!("AND name NOT LIKE '{}%'", KeyMark::PREFIX)
-    } else {
-        String::new()
-    };
+    // The other settings are no secrets, or marks of keys.
+    let secret =
+        if column == Column::SETTING { format!("AND name = '{}'", nonce::KEY) } else { String::new() };
     // Of a plain cell the first byte says it all.
     let query = format!(
         r"SELECT CASE WHEN substr({name}, 1, 1) = '\x0a'::bytea THEN '\x0a'::bytea ELSE substr({name}, 1, 9) END AS beginning,
                  count(*) AS cells
-          FROM {table} WHERE {name} IS NOT NULL {marks} GROUP BY 1 ORDER BY 1"
+          FROM {table} WHERE {name} IS NOT NULL {secret} GROUP BY 1 ORDER BY 1"
     );
     let counted: Vec<Cells> = sql_query(query).load(connection).await?;
     let count = |Cells { beginning, cells }| CellCount {

@@ -75,7 +75,15 @@ async fn subject(options: PgOptions) -> Subject {
 }
 
 async fn fresh_archive() -> Archived {
-    let Fresh { store, database } = fresh().await;
+    archived(PgOptions::default()).await
+}
+
+async fn sealed_archive() -> Archived {
+    archived(common::sealed(&[1])).await
+}
+
+async fn archived(options: PgOptions) -> Archived {
+    let Fresh { store, database } = fresh(options).await;
     Archived::new(Arc::new(store)).keeping(database)
 }
 
@@ -98,8 +106,9 @@ coyote_storage::rate_limit_conformance!(fresh_limits);
 
 /// The same with sealed cells.
 mod sealed {
-    use super::{sealed_nonces, sealed_storage};
+    use super::{sealed_archive, sealed_nonces, sealed_storage};
 
     coyote_storage::storage_conformance!(sealed_storage);
+    coyote_storage::archive_conformance!(sealed_archive);
     coyote_storage::nonce_conformance!(sealed_nonces);
 }

@@ -125,30 +125,38 @@ pub(crate) fn export(
     connection: &mut SqliteConnection,
     after: Option<AccountId>,
     limit: u32,
+    sealing: &Sealing,
 ) -> Result<Vec<Account>, Failure> {
     let page = accounts::table.order(accounts::id).limit(limit.into()).select(AccountRow::as_select());
     let rows: Vec<AccountRow> = match after {
         Some(after) => page.filter(accounts::id.gt(Bits(after))).load(connection)?,
         None => page.load(connection)?,
     };
-    Ok(rows.into_iter().map(Account::from).collect())
+    let opened = rows.into_iter().map(|row| row.open(sealing));
+    Ok(opened.collect::<Result<_>>()?)
 }
 
-pub(crate) fn import(connection: &mut SqliteConnection, account: &Account) -> Result<(), Failure> {
+pub(crate) fn import(
+    connection: &mut SqliteConnection,
+    account: &Account,
+    sealing: &Sealing,
+) -> Result<(), Failure> {
     let holder = load_by_key(connection, &account.directory, account.key.thumbprint())?;
-    if let Some(holder) = holder.filter(|holder| holder.id != account.id) {
+    if let Some(holder) = holder.filter(|holder| holder.id.0 != account.id) {
         // Nothing has the digest of two ids, and nothing that is outdated is older than time.
         let nobodys: [u8; 32] =
-            std::array::from_fn(|at| holder.id.as_bytes().get(at % 16).copied().unwrap_or(0));
+            std::array::from_fn(|at| holder.id.0.as_bytes().get(at % 16).copied().unwrap_or(0));
         let outdated = (
             accounts::thumbprint.eq(Printed(Thumbprint::from_bytes(nobodys))),
             accounts::created.eq(Millis(Timestamp::from_millis(i64::MIN))),
         );
-        update(connection, accounts::table, outdated, accounts::id.eq(Bits(holder.id)))?;
+        update(connection, accounts::table, outdated, accounts::id.eq(holder.id))?;
     }
     let same = accounts::id.eq(Bits(account.id));
-    if update(connection, accounts::table, AccountRow::from(account), same)? == 0 {
-        diesel::insert_into(accounts::table).values(AccountRow::from(account)).execute(connection)?;
+    if update(connection, accounts::table, AccountRow::new(account, sealing)?, same)? == 0 {
+        diesel::insert_into(accounts::table)
+            .values(AccountRow::new(account, sealing)?)
+            .execute(connection)?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Copies: out of this database and into it, and what keeps it from being written to once it has gone elsewhere.
 
 use async_trait::async_trait;
-use coyote_storage::{Archive, Record, RecordKey, RecordKind, Result, Standing};
+use coyote_storage::{Archive, Record, RecordKey, RecordKind, Result, Standing, sealing::Sealing};
 use diesel::{connection::SimpleConnection, prelude::*};
 
 use crate::{
@@ -36,9 +36,9 @@ const TABLES: [&str; 12] = [
 #[async_trait]
 impl Archive for SqliteStorage {
     async fn export(&self, kind: RecordKind, after: Option<&RecordKey>, limit: u32) -> Result<Vec<Record>> {
-        let after = after.cloned();
+        let (after, sealing) = (after.cloned(), self.sealing());
         self.scan("copying records", move |connection| {
-            connection.transaction(|connection| export(connection, kind, after, limit))
+            connection.transaction(|connection| export(connection, kind, after, limit, &sealing))
         })
         .await
     }
@@ -48,8 +48,9 @@ impl Archive for SqliteStorage {
     }
 
     async fn import(&self, records: Vec<Record>) -> Result<u64> {
+        let sealing = self.sealing();
         self.write("storing copies", move |connection| {
-            let stored = records.into_iter().map(|record| import(connection, record));
+            let stored = records.into_iter().map(|record| import(connection, record, &sealing));
             stored.sum::<Result<u64, Failure>>()
         })
         .await
@@ -121,6 +122,7 @@ fn export(
     kind: RecordKind,
     after: Option<RecordKey>,
     limit: u32,
+    sealing: &Sealing,
 ) -> Result<Vec<Record>, Failure> {
     /// What this kind's key holds, if `after` is one.
     macro_rules! after {
@@ -133,7 +135,7 @@ fn export(
     }
     Ok(match kind {
         RecordKind::Account => {
-            let page = account::export(connection, after!(Account), limit)?;
+            let page = account::export(connection, after!(Account), limit, sealing)?;
             page.into_iter().map(Record::Account).collect()
         }
         RecordKind::ExternalAccountKey => {
@@ -141,7 +143,7 @@ fn export(
                 Some(RecordKey::ExternalAccountKey(directory, kid)) => Some((directory, kid)),
                 _ => None,
             };
-            let page = external_account::export(connection, after, limit)?;
+            let page = external_account::export(connection, after, limit, sealing)?;
             page.into_iter().map(Record::ExternalAccountKey).collect()
         }
         RecordKind::Authorization => {
@@ -149,12 +151,12 @@ fn export(
             page.into_iter().map(Record::Authorization).collect()
         }
         RecordKind::Order => {
-            let page = order::export(connection, after!(Order), limit)?;
+            let page = order::export(connection, after!(Order), limit, sealing)?;
             let record = |(order, authorizations)| Record::Order { order, authorizations };
             page.into_iter().map(record).collect()
         }
         RecordKind::Certificate => {
-            let page = certificate::export(connection, after!(Certificate), limit)?;
+            let page = certificate::export(connection, after!(Certificate), limit, sealing)?;
             page.into_iter().map(Record::Certificate).collect()
         }
         RecordKind::Serial => {
@@ -187,10 +189,10 @@ fn count(connection: &mut SqliteConnection, kind: RecordKind) -> QueryResult<i64
 }
 
 /// Answers 1 if it was stored, and 0 if something is missing that it refers to.
-fn import(connection: &mut SqliteConnection, record: Record) -> Result<u64, Failure> {
+fn import(connection: &mut SqliteConnection, record: Record, sealing: &Sealing) -> Result<u64, Failure> {
     match record {
-        Record::Account(account) => account::import(connection, &account)?,
-        Record::ExternalAccountKey(key) => external_account::import(connection, key)?,
+        Record::Account(account) => account::import(connection, &account, sealing)?,
+        Record::ExternalAccountKey(key) => external_account::import(connection, key, sealing)?,
         Record::Authorization(authorization) => {
             if !account::exists(connection, &authorization.account)? {
                 return Ok(0);
@@ -198,9 +200,11 @@ fn import(connection: &mut SqliteConnection, record: Record) -> Result<u64, Fail
             authorization::import(connection, &authorization)?;
         }
         Record::Order { order, authorizations } => {
-            return Ok(order::import(connection, &order, &authorizations)?.into());
+            return Ok(order::import(connection, &order, &authorizations, sealing)?.into());
         }
-        Record::Certificate(certificate) => return Ok(certificate::import(connection, certificate)?.into()),
+        Record::Certificate(certificate) => {
+            return Ok(certificate::import(connection, certificate, sealing)?.into());
+        }
         Record::Serial { serial, order, reserved } => {
             certificate::import_serial(connection, serial, order, reserved)?;
         }

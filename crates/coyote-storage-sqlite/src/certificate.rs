@@ -157,6 +157,7 @@ pub(crate) fn export(
     connection: &mut SqliteConnection,
     after: Option<CertificateId>,
     limit: u32,
+    sealing: &Sealing,
 ) -> Result<Vec<Certificate>, Failure> {
     let page = certificates::table.order(certificates::id).limit(limit.into());
     let page = page.select(CertificateRow::as_select());
@@ -164,15 +165,20 @@ pub(crate) fn export(
         Some(after) => page.filter(certificates::id.gt(Bits(after))).load(connection)?,
         None => page.load(connection)?,
     };
-    Ok(rows.into_iter().map(Certificate::from).collect())
+    let opened = rows.into_iter().map(|row| row.open(sealing));
+    Ok(opened.collect::<Result<_>>()?)
 }
 
 /// `false` if its order is not there.
-pub(crate) fn import(connection: &mut SqliteConnection, certificate: Certificate) -> Result<bool, Failure> {
+pub(crate) fn import(
+    connection: &mut SqliteConnection,
+    certificate: Certificate,
+    sealing: &Sealing,
+) -> Result<bool, Failure> {
     if order::find(connection, &certificate.order)?.is_none() {
         return Ok(false);
     }
-    let row = CertificateRow::from(certificate);
+    let row = CertificateRow::new(certificate, sealing)?;
     diesel::replace_into(certificates::table).values(row).execute(connection)?;
     Ok(true)
 }

@@ -106,6 +106,7 @@ pub(crate) fn export(
     connection: &mut SqliteConnection,
     after: Option<(DirectoryId, String)>,
     limit: u32,
+    sealing: &Sealing,
 ) -> Result<Vec<ExternalAccountKey>, Failure> {
     use external_account_keys::{directory, kid};
 
@@ -119,11 +120,17 @@ pub(crate) fn export(
         }
         None => page.load(connection)?,
     };
-    Ok(rows.into_iter().map(ExternalAccountKey::from).collect())
+    let opened = rows.into_iter().map(|row| row.open(sealing));
+    Ok(opened.collect::<Result<_>>()?)
 }
 
-pub(crate) fn import(connection: &mut SqliteConnection, key: ExternalAccountKey) -> Result<(), Failure> {
-    diesel::replace_into(external_account_keys::table).values(KeyRow::from(key)).execute(connection)?;
+pub(crate) fn import(
+    connection: &mut SqliteConnection,
+    key: ExternalAccountKey,
+    sealing: &Sealing,
+) -> Result<(), Failure> {
+    let row = KeyRow::new(key, sealing)?;
+    diesel::replace_into(external_account_keys::table).values(row).execute(connection)?;
     Ok(())
 }
 

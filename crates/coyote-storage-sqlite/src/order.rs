@@ -207,6 +207,7 @@ pub(crate) fn export(
     connection: &mut SqliteConnection,
     after: Option<OrderId>,
     limit: u32,
+    sealing: &Sealing,
 ) -> Result<Vec<(Order, Vec<AuthorizationId>)>, Failure> {
     let page = orders::table.order(orders::id).limit(limit.into()).select(OrderRow::as_select());
     let rows: Vec<OrderRow> = match after {
@@ -220,7 +221,7 @@ pub(crate) fn export(
                 .order(order_authorizations::position)
                 .select(order_authorizations::authorization_id);
             let needed: Vec<Bits<AuthorizationId>> = needed.load(connection)?;
-            Ok((row.with(Vec::new()), needed.into_iter().map(|id| id.0).collect()))
+            Ok((row.open(Vec::new(), sealing)?, needed.into_iter().map(|id| id.0).collect()))
         })
         .collect()
 }
@@ -230,6 +231,7 @@ pub(crate) fn import(
     connection: &mut SqliteConnection,
     order: &Order,
     authorizations: &[AuthorizationId],
+    sealing: &Sealing,
 ) -> Result<bool, Failure> {
     let ids = authorizations.iter().copied().map(Bits);
     let there = authorizations::table.filter(authorizations::id.eq_any(ids));
@@ -238,8 +240,8 @@ pub(crate) fn import(
         return Ok(false);
     }
     let same = orders::id.eq(Bits(order.id));
-    if update(connection, orders::table, OrderRow::from(order), same)? == 0 {
-        diesel::insert_into(orders::table).values(OrderRow::from(order)).execute(connection)?;
+    if update(connection, orders::table, OrderRow::new(order, sealing)?, same)? == 0 {
+        diesel::insert_into(orders::table).values(OrderRow::new(order, sealing)?).execute(connection)?;
     }
     for (position, authorization) in (0..).zip(authorizations) {
         let need = Need { order_id: Bits(order.id), position, authorization_id: Bits(*authorization) };

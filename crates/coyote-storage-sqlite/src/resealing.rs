@@ -19,7 +19,7 @@ use diesel::{
 };
 use tokio::sync::Mutex;
 
-use crate::{SqliteStorage, error::Failure, schema::settings};
+use crate::{SqliteStorage, error::Failure, nonce, schema::settings};
 
 /// How many rows of a table are looked at together.
 const PAGE: i64 = 200;
@@ -200,8 +200,8 @@ impl Walk {
 
 fn named_cells(connection: &mut SqliteConnection, sealing: &Sealing) -> QueryResult<Page> {
     let mut page = Page::default();
-    let unmarked = settings::name.not_like(format!("{}%", KeyMark::PREFIX));
-    let of_ours: Vec<(String, Vec<u8>)> = settings::table.filter(unmarked).load(connection)?;
+    let of_ours: Vec<(String, Vec<u8>)> =
+        settings::table.filter(settings::name.eq(nonce::KEY)).load(connection)?;
     for (name, cell) in of_ours {
         page.look_at(sealing, Column::SETTING, Key::Names(vec![name]), cell);
     }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use coyote_protocol::Timestamp;
 use coyote_storage::{
     BoxError, CellCount, DatabaseSize, RowCount, Statistics,
-    sealing::{Column, KeyMark, Seal},
+    sealing::{Column, Seal},
 };
 use diesel::{
     prelude::*,
@@ -13,7 +13,7 @@ use diesel::{
     sql_types::{BigInt, Binary, Nullable, Text},
 };
 
-use crate::{OpenError, SqliteOptions, open::Opener};
+use crate::{OpenError, SqliteOptions, nonce, open::Opener};
 
 /// Tables, what says how old their rows are, and in which state these are.
 const TABLES: [(&str, &str, &str); 12] = [
@@ -144,16 +144,14 @@ fn count_rows(
 
 fn count_cells(connection: &mut SqliteConnection, column: Column) -> QueryResult<Vec<CellCount>> {
     let Column { table, name } = column;
-    let marks = if column == Column::SETTING {
-        format!("AND name NOT LIKE '{}%'", KeyMark::PREFIX)
-    } else {
-        String::new()
-    };
+    // The other settings are no secrets, or marks of keys.
+    let secret =
+        if column == Column::SETTING { format!("AND name = '{}'", nonce::KEY) } else { String::new() };
     // Of a plain cell the first byte says it all.
     let query = format!(
         "SELECT CASE WHEN substr({name}, 1, 1) = x'0a' THEN x'0a' ELSE substr({name}, 1, 9) END AS beginning,
                 count(*) AS cells
-         FROM {table} WHERE {name} IS NOT NULL {marks} GROUP BY 1 ORDER BY 1"
+         FROM {table} WHERE {name} IS NOT NULL {secret} GROUP BY 1 ORDER BY 1"
     );
     let counted: Vec<Cells> = sql_query(query).load(connection)?;
     Ok(counted

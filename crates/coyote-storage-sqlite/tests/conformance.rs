@@ -76,7 +76,15 @@ fn subject(options: SqliteOptions) -> Subject {
 }
 
 async fn fresh_archive() -> Archived {
-    let Fresh { store, directory } = fresh();
+    archived(SqliteOptions::default())
+}
+
+async fn sealed_archive() -> Archived {
+    archived(common::sealed(&[1]))
+}
+
+fn archived(options: SqliteOptions) -> Archived {
+    let Fresh { store, directory } = fresh(options);
     Archived::new(Arc::new(store)).keeping(directory)
 }
 
@@ -99,8 +107,9 @@ coyote_storage::rate_limit_conformance!(fresh_limits);
 
 /// The same with sealed cells.
 mod sealed {
-    use super::{sealed_nonces, sealed_storage};
+    use super::{sealed_archive, sealed_nonces, sealed_storage};
 
     coyote_storage::storage_conformance!(sealed_storage);
+    coyote_storage::archive_conformance!(sealed_archive);
     coyote_storage::nonce_conformance!(sealed_nonces);
 }
