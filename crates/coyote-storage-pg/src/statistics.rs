@@ -35,8 +35,7 @@ const TABLES: [(&str, &str, &str); 12] = [
         "authorizations",
         "created",
         "CASE WHEN revoked IS NOT NULL THEN 'revoked' WHEN deactivated IS NOT NULL THEN 'deactivated'
-              WHEN validated IS NOT NULL THEN 'valid or expired' WHEN pending THEN 'pending or expired'
-              ELSE 'invalid' END",
+              WHEN validated IS NOT NULL THEN 'valid or expired' ELSE 'pending, invalid or expired' END",
     ),
     ("serials", "reserved", "''"),
     ("certificates", "issued", "CASE WHEN revoked IS NOT NULL THEN 'revoked' ELSE 'not revoked' END"),

@@ -11,15 +11,15 @@ mod beside;
 mod dns_persist;
 mod eab;
 mod migrate;
-mod would_issue;
 mod sealing;
+mod would_issue;
 
 pub(crate) use beside::Beside;
 pub(crate) use dns_persist::DnsPersist;
 pub(crate) use eab::{CreateKey, Eab, EabCommand, ListKeys, RevokeKey};
 pub(crate) use migrate::Migrate;
-pub(crate) use would_issue::WouldIssue;
 pub(crate) use sealing::{Db, DbCommand, Look, NewKey, Rotate, SealingArgs, SealingCommand};
+pub(crate) use would_issue::WouldIssue;
 
 /// An ACME (RFC 8555) server.
 ///

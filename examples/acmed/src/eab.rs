@@ -133,7 +133,21 @@ enum Missing {
 async fn open(config: &Config, missing: Missing) -> Result<Box<dyn ExternalAccountStore>, Failure> {
     let sealing = config.sealing.sealing()?;
     match config.storage() {
-    store::{self, require_in_service},
+        StorageUrl::Sqlite(path) => {
+            let storage = open_file(&path, missing, sealing)?;
+            require_in_service(&storage).await?;
+            Ok(Box::new(storage))
+        }
+        StorageUrl::Postgres(url) => {
+            let storage = match missing {
+                Missing::IsMade => {
+                    let options = PgOptions { sealing, ..PgOptions::default() };
+                    PgStorage::connect(&url, options).await.map_err(store::no_database)?
+                }
+                Missing::IsRefused => store::existing_database(&url, sealing).await?,
+            };
+            require_in_service(&storage).await?;
+            Ok(Box::new(storage))
         }
         StorageUrl::Memory => Err(Failure::new(
             "what is in memory: is the server's alone; keys need a storage that this process can open",

@@ -11,6 +11,7 @@ use coyote_server::{
     storage::{
         Archive, RecordKind, Standing,
         archive::{Copied, copy, differences},
+        sealing::Sealing,
     },
 };
 use coyote_storage_pg::{PgOptions, PgStorage};
@@ -43,13 +44,15 @@ pub(crate) fn run(migrate: Migrate) -> Result<(), Failure> {
     let runtime = runtime.map_err(Failure::because("the runtime could not be started"))?;
     runtime.block_on(async {
         let Migrate { to, undo, json, beside } = migrate;
-        let from = beside.config()?.storage();
+        let config = beside.config()?;
+        let (from, sealing) = (config.storage(), config.sealing.sealing()?);
         let (from_name, to_name) = (from.name(), to.name());
         if from_name == to_name {
             return Err(Failure::new(format!("everything is at {to_name} already; choose another --to")));
         }
-        let source = open(&from, Missing::IsRefused).await?;
-        let target = open(&to, if undo { Missing::IsRefused } else { Missing::IsMade }).await?;
+        let source = open(&from, Missing::IsRefused, sealing.clone()).await?;
+        let missing = if undo { Missing::IsRefused } else { Missing::IsMade };
+        let target = open(&to, missing, sealing).await?;
         let route = Route { source: &*source, target: &*target, from: from_name, to: to_name };
         if undo { route.back(json).await } else { route.there(json).await }
     })
@@ -62,7 +65,7 @@ enum Missing {
     IsRefused,
 }
 
-async fn open(url: &StorageUrl, missing: Missing) -> Result<Box<dyn Archive>, Failure> {
+async fn open(url: &StorageUrl, missing: Missing, sealing: Sealing) -> Result<Box<dyn Archive>, Failure> {
     let cannot = || format!("{} cannot be opened", url.name());
     match url {
         StorageUrl::Sqlite(path) if missing == Missing::IsRefused && !Path::new(path).exists() => {
@@ -72,11 +75,11 @@ async fn open(url: &StorageUrl, missing: Missing) -> Result<Box<dyn Archive>, Fa
             )))
         }
         StorageUrl::Sqlite(path) => {
-            let storage = SqliteStorage::open(path, SqliteOptions::default());
+            let storage = SqliteStorage::open(path, SqliteOptions { sealing, ..SqliteOptions::default() });
             Ok(Box::new(storage.map_err(Failure::because(cannot()))?))
         }
         StorageUrl::Postgres(url) => {
-            let storage = PgStorage::connect(url, PgOptions::default()).await;
+            let storage = PgStorage::connect(url, PgOptions { sealing, ..PgOptions::default() }).await;
             Ok(Box::new(storage.map_err(Failure::because(cannot()))?))
         }
         StorageUrl::Memory => {

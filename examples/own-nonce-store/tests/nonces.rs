@@ -19,22 +19,25 @@ use serde_json::json;
 use tempfile::TempDir;
 
 /// A store whose directory goes with it.
-struct Fresh(DirectoryNonces, TempDir);
+struct Fresh {
+    nonces: DirectoryNonces,
+    _directory: TempDir,
+}
 
 #[async_trait]
 impl NonceStore for Fresh {
     async fn issue(&self, now: Timestamp) -> Result<Nonce> {
-        self.0.issue(now).await
+        self.nonces.issue(now).await
     }
 
     async fn consume(&self, nonce: &Nonce, now: Timestamp) -> Result<bool> {
-        self.0.consume(nonce, now).await
+        self.nonces.consume(nonce, now).await
     }
 }
 
 async fn fresh() -> Arc<dyn NonceStore> {
     let directory = TempDir::new().unwrap();
-    Arc::new(Fresh(DirectoryNonces::open(directory.path()).unwrap(), directory))
+    Arc::new(Fresh { nonces: DirectoryNonces::open(directory.path()).unwrap(), _directory: directory })
 }
 
 coyote_storage::nonce_conformance!(fresh);
@@ -83,7 +86,7 @@ fn a_server_issues_with_them() {
     let order = account.order(&["a.test"]);
     for authorization in account.authorizations(&order) {
         let challenge = authorization.challenge("http-01");
-        let _ = account.post(&challenge.url, &json!({})).expect(200);
+        drop(account.post(&challenge.url, &json!({})).expect(200));
         assert_eq!(account.settled(&authorization.url).status(), "valid");
     }
     assert!(account.certificate(&account.read(&order.url)).contains("BEGIN CERTIFICATE"));
