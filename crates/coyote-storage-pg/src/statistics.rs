@@ -98,7 +98,7 @@ struct Size {
 pub async fn statistics(url: &str) -> Result<Statistics, ConnectError> {
     let options = PgOptions::default();
     let pool = Pool::new(Place::new(url, &options)?, &options).map_err(ConnectError::Database)?;
-    let mut link = pool.open().await.map_err(ConnectError::Database)?;
+    let mut link = pool.connector().open().await.map_err(ConnectError::Database)?;
     let schema = migrate::current(&mut link.connection).await?;
     read(&mut link.connection, schema).await.map_err(ConnectError::Database)
 }
