@@ -112,7 +112,7 @@ impl<C: Counter> Costs<C> {
     }
 }
 
-/// A server over this store, which hardly waits for anybody, and whose issuer needs not be told of revocations, like the CA in
+/// A server over this store, which waits for nobody, and whose issuer needs not be told of revocations, like the CA in
 /// files.
 pub(crate) fn server(
     storage: Arc<dyn Storage>,
@@ -123,8 +123,7 @@ pub(crate) fn server(
     issuer.take(TAKES);
     issuer.ignore_revocations();
     validator.take(TAKES);
-    // Hardly any: with none at all, other replicas would be told of each end.
-    let limits = Limits { linger: Duration::from_millis(1), ..Limits::default() };
+    let limits = Limits { linger: Duration::ZERO, ..Limits::default() };
     let builder = Acme::builder(BASE, storage, Arc::new(issuer))
         .with_clock(Arc::new(TestClock::new()))
         .with_validator(validator)
