@@ -12,6 +12,7 @@ mod dns_persist;
 mod eab;
 mod migrate;
 mod sealing;
+mod why;
 mod would_issue;
 
 pub(crate) use beside::Beside;
@@ -19,6 +20,7 @@ pub(crate) use dns_persist::DnsPersist;
 pub(crate) use eab::{CreateKey, Eab, EabCommand, ListKeys, RevokeKey};
 pub(crate) use migrate::Migrate;
 pub(crate) use sealing::{Db, DbCommand, Look, NewKey, Rotate, SealingArgs, SealingCommand};
+pub(crate) use why::Why;
 pub(crate) use would_issue::WouldIssue;
 
 /// An ACME (RFC 8555) server.
@@ -56,6 +58,10 @@ pub(crate) enum Command {
     ///
     /// Exit status 0: it would be accepted, and this is what remains to be proved; 1: it would be refused.
     WouldIssue(WouldIssue),
+    /// Say what the attempts at a validation or an issuance saw, step by step, whether the server runs or not
+    ///
+    /// Clients are told the trace of each attempt that failed.
+    Why(Why),
     /// Move everything to another storage, while the server runs
     ///
     /// Accounts, orders, certificates and their URLs stay what they are. In the end the server is told to use the other

@@ -26,6 +26,7 @@ mod signals;
 mod signer;
 mod store;
 mod tls;
+mod why;
 mod would_issue;
 
 use cli::{Cli, Command, ConfigCommand};
@@ -51,6 +52,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Eab(eab) => eab::run(eab),
         Command::DnsPersist(wanted) => dns_persist::run(wanted),
         Command::WouldIssue(asked) => would_issue::run(asked),
+        Command::Why(why) => why::run(why),
         Command::Migrate(migrate) => migrate::run(migrate),
         Command::Sealing(sealing) => sealing::run(sealing),
         Command::Db(db) => db::run(db),

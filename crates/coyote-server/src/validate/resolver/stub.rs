@@ -216,6 +216,12 @@ impl DnsResolver {
         };
         let took_ms = millis(started.elapsed());
         trace.record(match &answer {
+            Ok(answer)
+                if answer.metadata.response_code == ResponseCode::NXDomain && answer.answers.is_empty() =>
+            {
+                let reason = reason(&ResolveError::NoSuchName);
+                TraceEvent::DnsFailed { name, record_type: kind, reason, took_ms }
+            }
             Ok(answer) => {
                 let records = answer.answers.iter().map(told_record).collect();
                 TraceEvent::DnsAnswer { name, record_type: kind, records, took_ms }
