@@ -323,7 +323,7 @@ fn one_key_has_one_account_however_many_ask_at_once() {
 fn however_often_an_order_is_finalized_at_once_there_is_one_certificate() {
     let world = World::new();
     let account = world.client.account();
-    for round in 0..25 {
+    for round in 0..rounds() {
         let name = format!("round{round}.example.org");
         let order = account.ready_order(&[&name], &world.responder);
         let csrs: Vec<_> = (0..8).map(|_| Csr::new(&[&name]).to_der()).collect();
@@ -348,7 +348,7 @@ fn however_often_an_order_is_finalized_at_once_there_is_one_certificate() {
 fn however_often_a_challenge_is_answered_at_once_it_is_validated_once() {
     let world = World::new();
     let account = world.client.account();
-    for round in 0..25 {
+    for round in 0..rounds() {
         let order = account.order(&[&format!("round{round}.example.org")]);
         let challenge = account.provision(&account.authorizations(&order)[0], &world.responder);
 
@@ -379,6 +379,11 @@ fn what_is_another_accounts_looks_like_what_is_not_there() {
     assert_eq!(reads(&other, &order.url), reads(&other, &format!("{unknown}AAAAAAAAAAAAAAAAAAAAAA")));
     assert_eq!(reads(&other, &order.url).0, 403);
     assert_eq!(owner.read(&order.url).status(), "ready");
+}
+
+/// How often a promise is put to the test: `COYOTE_ROUNDS`, or 25.
+fn rounds() -> usize {
+    std::env::var("COYOTE_ROUNDS").map_or(25, |rounds| rounds.parse().expect("COYOTE_ROUNDS is a number"))
 }
 
 /// Runs something in this many threads at the same time.

@@ -3,9 +3,12 @@
 /// The media type that suits this `Accept` header best, of those that are offered; of several that suit it alike, the
 /// first. `None` if none does. Without a header each does.
 ///
-/// Parameters of a media range but its weight are not looked at, and what cannot be read is passed over.
+/// Parameters of a media range but its weight are not looked at, and what cannot be read is passed over: also all of it.
 pub(crate) fn choose<'a>(accept: Option<&str>, offered: &[&'a str]) -> Option<&'a str> {
     let ranges: Vec<Range<'_>> = accept.unwrap_or("*/*").split(',').filter_map(Range::parse).collect();
+    if ranges.is_empty() {
+        return offered.first().copied();
+    }
     let mut best = None;
     for media_type in offered {
         let weight = weight(&ranges, media_type);
@@ -25,7 +28,11 @@ struct Range<'a> {
 impl<'a> Range<'a> {
     fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.split(';').map(str::trim);
-        let range = parts.next().filter(|range| range.contains('/'))?;
+        // The second is what some libraries say for the first.
+        let range = match parts.next()? {
+            "*" => "*/*",
+            range => Some(range).filter(|range| range.contains('/'))?,
+        };
         let mut parameters = parts.filter_map(|parameter| parameter.split_once('='));
         let weight = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
         let weight = weight.map_or(Some(1_000), |(_, value)| parse_weight(value.trim()))?;
@@ -44,11 +51,11 @@ impl<'a> Range<'a> {
     }
 }
 
-/// `0.5`, `1`, `0.125`: at most three digits after the point, and at most 1.
+/// `0.5`, `1`, `0.125`, and `.5`, which some libraries say: at most three digits after the point, and at most 1.
 fn parse_weight(text: &str) -> Option<u16> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = fraction.len() <= 3 && fraction.bytes().all(|digit| digit.is_ascii_digit());
-    if !digits || !matches!(whole, "0" | "1") {
+    if !digits || !matches!(whole, "0" | "1") && (!whole.is_empty() || fraction.is_empty()) {
         return None;
     }
     let weight: u16 = format!("{whole}{fraction:0<3}").parse().ok()?;
@@ -83,6 +90,8 @@ mod tests {
             (Some("application/pem-certificate-chain;q=0, application/*"), Some(DER)),
             (Some("application/pem-certificate-chain;charset=x"), Some(PEM)),
             (Some("text/html, application/pkix-cert;q=0.3"), Some(DER)),
+            (Some("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"), Some(PEM)),
+            (Some("application/pkix-cert, *;q=.2"), Some(DER)),
             (Some("application/json"), None),
             (Some("*/*;q=0"), None),
             (Some("application/pkix-cert;q=0"), None),
@@ -93,8 +102,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_passed_over() {
-        for accept in ["", ",", "nonsense", "*/*;q=2", "*/*;q=1.001", "*/*;q=0.1234", "*/*;q=-1", "*/*;q="] {
-            assert_eq!(choose(Some(accept), &[PEM, DER]), None, "{accept:?}");
+        for accept in
+            ["", ",", "nonsense", "*/*;q=2", "*/*;q=1.001", "*/*;q=0.1234", "*/*;q=-1", "*/*;q=", "*/*;q=."]
+        {
+            assert_eq!(choose(Some(accept), &[PEM, DER]), Some(PEM), "{accept:?}");
             let also = format!("{accept}, {DER}");
             assert_eq!(choose(Some(&also), &[PEM, DER]), Some(DER), "{also:?}");
         }

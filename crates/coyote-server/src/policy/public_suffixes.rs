@@ -43,6 +43,11 @@ impl PublicSuffixes {
         let suffix = self.0.suffix(name.as_str().as_bytes());
         suffix.is_some_and(|suffix| suffix.typ() == Some(Type::Icann) && suffix == name.as_str())
     }
+
+    /// Whether a registry has every name one label below, whatever the label: where the list says `*.ck` and not `ck`.
+    fn contain_what_is_below(&self, name: &DnsName) -> bool {
+        DnsName::parse(&format!("any-label.{name}")).is_ok_and(|below| self.contain(&below))
+    }
 }
 
 #[async_trait]
@@ -52,15 +57,17 @@ impl Policy for PublicSuffixes {
         _applicant: &Applicant<'_>,
         identifier: &Identifier,
     ) -> Result<Verdict, BoxError> {
-        let (Identifier::Dns(name) | Identifier::Wildcard(name)) = identifier else {
-            return Ok(Verdict::allow());
+        let (name, refused) = match identifier {
+            Identifier::Dns(name) => (name, self.contain(name)),
+            Identifier::Wildcard(name) => (name, self.contain(name) || self.contain_what_is_below(name)),
+            Identifier::Ip(_) => return Ok(Verdict::allow()),
         };
-        if !self.contain(name) {
+        if !refused {
             return Ok(Verdict::allow());
         }
-        let detail = format!("{name} is a public suffix: it belongs to a registry");
+        let detail = format!("{identifier} is, or stands for, a public suffix: it belongs to a registry");
         Ok(Verdict::deny(ProblemType::RejectedIdentifier, detail)
-            .by(format!("public_suffixes: {name} is one")))
+            .by(format!("public_suffixes: {name} is one, or above them")))
     }
 }
 
@@ -91,6 +98,16 @@ github.io
         }
         for other in ["a.com", "a.co.uk", "www.ck", "github.io", "a.github.io", "localhost", "corp", "xcom"] {
             assert!(!contain(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_must_not_stand_for_public_suffixes() {
+        let suffixes = PublicSuffixes::parse(LIST).unwrap();
+        let below = |name: &str| suffixes.contain_what_is_below(&DnsName::parse(name).unwrap());
+        assert!(below("ck"), "*.ck stands for a.ck, which is one");
+        for other in ["com", "a.com", "www.ck", "a.ck", "corp"] {
+            assert!(!below(other), "{other}");
         }
     }
 

@@ -77,14 +77,14 @@ impl RateLimiter {
         self.take("new-order", self.limits.orders_per_account, account.to_string(), 0, now).await
     }
 
-    /// Counts a new account.
+    /// Counts a new account. Those whose address is not known share one limit.
     pub(crate) async fn new_account(
         &self,
         client: Option<IpAddr>,
         now: Timestamp,
     ) -> Result<Allowance, StorageError> {
-        let Some(client) = client else { return Ok(Ok(None)) };
-        self.take("new-account", self.limits.accounts_per_address, network(client), 1, now).await
+        let client = client.map_or_else(|| "unknown".to_owned(), network);
+        self.take("new-account", self.limits.accounts_per_address, client, 1, now).await
     }
 
     /// Whether failed validations are counted at all.

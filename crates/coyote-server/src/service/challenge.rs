@@ -40,7 +40,11 @@ impl Acme {
         if self.rate_limiter.limits_failures() {
             let authorization = self.storage.authorization(&request.account.id, authorization).await?;
             let (account, name) = (&request.account.id, &authorization.identifier);
-            self.rate_limiter.may_fail(account, name, request.now()).await??;
+            // What has begun is answered with its state.
+            let pending = |challenge: &Challenge| challenge.status() == ChallengeStatus::Pending;
+            if authorization.challenge(id).is_some_and(pending) {
+                self.rate_limiter.may_fail(account, name, request.now()).await??;
+            }
         }
         let (permit, lease) = self.begin_now(WorkKind::Validate)?;
         let begin = BeginValidation {

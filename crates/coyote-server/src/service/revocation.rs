@@ -7,7 +7,8 @@ use coyote_protocol::{
     CertificateChain, Problem, ProblemType, RevocationReason, RevokeCertificate, UnknownReason,
 };
 use coyote_storage::{
-    Account, BeginRevocation, Cause, Certificate, RevocationBegun, Serial, StorageError, Telling, WorkKind,
+    Account, Authorization, BeginRevocation, Cause, Certificate, RevocationBegun, Serial, StorageError,
+    Telling, WorkKind,
 };
 use openssl::x509::X509;
 use tracing::instrument;
@@ -16,6 +17,7 @@ use super::request::{Authenticated, Request, SelfSigned};
 use crate::{
     acme::Acme,
     error::{Error, Result},
+    policy::BY_POLICY,
     reply::Reply,
 };
 
@@ -119,7 +121,13 @@ impl Acme {
         let order = self.storage.order(&certificate.account, &certificate.order).await?;
         let names = &order.identifiers;
         let held = self.storage.reusable_authorizations(&account.id, names, cause.now).await?;
-        if names.iter().all(|name| held.iter().any(|authorization| authorization.identifier == *name)) {
+        // What a policy vouched for serves the order that it was asked for, and nothing else.
+        let proved = |authorization: &Authorization| {
+            let method = authorization.validated_by().filter(|method| method.as_str() != BY_POLICY);
+            method.is_some_and(|method| self.allows_method(&authorization.identifier, method))
+        };
+        let proved: Vec<_> = held.iter().filter(|held| proved(held)).map(|held| &held.identifier).collect();
+        if names.iter().all(|name| proved.contains(&name)) {
             return Ok(());
         }
         Err(Error::unauthorized(

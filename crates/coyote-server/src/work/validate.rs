@@ -109,7 +109,8 @@ impl Acme {
                 () = give_way.notified() => {
                     trace.record(TraceEvent::note("gave way to others: there are too many to wait for"));
                     let detail = format!("{name} did not answer in the time that there was for it");
-                    Err(ValidationFailure::transient(ProblemType::Connection, detail))
+                    // No fault of the client's.
+                    Err(ValidationFailure::transient(ProblemType::ServerInternal, detail))
                 }
             }
         };

@@ -15,7 +15,7 @@ use coyote_storage::BoxError;
 use serde_json::json;
 
 use crate::{
-    account::{NEW_AUTHZ, join, key},
+    account::{NEW_AUTHZ, REVOKE_CERT, join, key},
     parts::TestValidator,
     world::World,
 };
@@ -161,4 +161,20 @@ fn no_validator_can_stand_for_a_policys_word() {
     let validator = TestValidator::new(ChallengeType::new("by-policy"));
     let built = world.beside(&validator).build();
     assert!(matches!(built, Err(BuildError::ReservedType(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_vouched_for_gives_no_say_over_the_certificates_of_others() {
+    let (world, _) = world();
+    let (owner, other) = (world.account().await, world.account().await);
+    let order = owner.order(&["trusted.example"]).await;
+    let order = owner.certify(&order).await;
+    let _ = other.order(&["trusted.example"]).await;
+    let name = json!({"identifier": {"type": "dns", "value": "trusted.example"}});
+    let _ = other.post(NEW_AUTHZ, &name).await.expect(201);
+
+    let leaf = owner.chain(&order).await.remove(0).to_der().unwrap();
+    let revocation = json!({"certificate": coyote_jose::base64url::encode(leaf)});
+    let _ = other.post(REVOKE_CERT, &revocation).await.refused(403, "unauthorized");
+    let _ = owner.revoke(&order).await.expect(200);
 }
