@@ -131,10 +131,12 @@ limits! {
     lingering_answers: u32 = 4_096;
     /// Validations at the same time.
     concurrent_validations: u32 = 256;
-    /// How long a validation may take until it makes room for others, and goes on among those that wait.
+    /// How long a validation, or an issuance's look at CAA records, may take until it makes room for others, and goes on among
+    /// those that wait.
     validation_patience: Duration = Duration::from_millis(250);
     /// Validations that go on after that, with a file descriptor or two each. When there are more, the one that has waited
-    /// longest is given up for now, and tried again as one that did not answer.
+    /// longest is given up for now, and tried again as one that did not answer. A quarter as
+    /// many issuances wait for CAA records likewise.
     waiting_validations: u32 = 2_048;
     /// Issuances at the same time.
     concurrent_issuances: u32 = 64;

@@ -43,6 +43,8 @@ pub(crate) struct Workshop {
     /// For validations that take long, so that those that do not need not wait for them.
     waiting: Waiting,
     issuances: (Arc<Semaphore>, u32),
+    /// For issuances that wait for CAA records.
+    waiting_issuances: Waiting,
     revocations: (Arc<Semaphore>, u32),
     waiters: Waiters,
     schedule: Schedule,
@@ -58,6 +60,8 @@ impl Workshop {
             validations: permits(limits.concurrent_validations),
             waiting: Waiting::new(limits.waiting_validations),
             issuances: permits(limits.concurrent_issuances),
+            // Their leases are renewed four times as often as those of validations.
+            waiting_issuances: Waiting::new(limits.waiting_validations / 4),
             revocations: permits(limits.concurrent_revocations),
             schedule: Schedule::default(),
             waiters: Waiters::new(limits.lingering_answers as usize),
@@ -147,8 +151,11 @@ impl Acme {
     }
 
     async fn take_all_permits(&self) {
-        let kinds = WorkKind::ALL.iter().map(|kind| self.workshop.permits(*kind));
-        for (permits, count) in kinds.chain([self.workshop.waiting.permits()]) {
+        let workshop = &self.workshop;
+        let kinds = WorkKind::ALL.iter().map(|kind| workshop.permits(*kind));
+        // Issuances leave their lane with a permit, so that one comes first.
+        let lanes = [workshop.waiting_issuances.close()].into_iter().chain(kinds);
+        for (permits, count) in lanes.chain([workshop.waiting.close()]) {
             // Closing would fail those who wait for a permit; holding all of them makes new work wait for its
             // next owner.
             if let Ok(all) = permits.acquire_many(*count).await {
@@ -205,11 +212,16 @@ impl Acme {
 
     async fn work(self: Arc<Self>, lease: Lease, permit: OwnedSemaphorePermit) {
         let kind = lease.work.kind();
-        let give_way = Arc::new(Notify::new());
-        self.in_room(kind, Some(permit), &give_way, self.work_on(lease, &give_way)).await;
+        let (mut permit, give_way) = (Some(permit), Arc::new(Notify::new()));
+        if kind == WorkKind::Validate {
+            self.in_room(permit, &give_way, self.work_on(lease, &give_way, &mut None)).await;
+        } else {
+            self.work_on(lease, &give_way, &mut permit).await;
+            self.make_room(kind, permit);
+        }
     }
 
-    async fn work_on(&self, lease: Lease, give_way: &Notify) {
+    async fn work_on(&self, lease: Lease, give_way: &Notify, permit: &mut Option<OwnedSemaphorePermit>) {
         let job = lease.job;
         let done = match lease.work.clone() {
             Work::Validate { account, authorization, .. } => {
@@ -223,7 +235,7 @@ impl Acme {
             }
             Work::Issue { account, order } => match self.issuance_subjects(&lease, &account, &order).await {
                 Ok((account, order)) => {
-                    self.issue_for(lease, order, &account).await;
+                    self.issue_for(lease, order, &account, permit).await;
                     Ok(())
                 }
                 Err(error) => Err((lease, error)),
@@ -254,18 +266,18 @@ impl Acme {
         }
     }
 
-    /// Does some work with a permit. A validation that waits for a stranger gives it back before it is done, if there is
+    /// Does a validation with a permit. One that waits for a stranger gives it back before it is done, if there is
     /// room among those that wait: else a few hundred names that do not answer would keep all others from being looked at.
     /// If there is none, the one that has waited longest is told to give way.
     async fn in_room<T>(
         &self,
-        kind: WorkKind,
         mut permit: Option<OwnedSemaphorePermit>,
         give_way: &Arc<Notify>,
         work: impl Future<Output = T>,
     ) -> T {
+        let kind = WorkKind::Validate;
         let mut work = std::pin::pin!(work);
-        while kind == WorkKind::Validate && permit.is_some() {
+        while permit.is_some() {
             if let Ok(done) = timeout(self.limits.validation_patience, &mut work).await {
                 self.make_room(kind, permit);
                 return done;
@@ -278,6 +290,32 @@ impl Acme {
         let done = work.await;
         self.make_room(kind, permit);
         done
+    }
+
+    /// Does the part of an issuance that waits for strangers. If that takes long, the permit is given back meanwhile if there is
+    /// room among those that wait, and there is one again at the end. `None` for one that was told to give way.
+    async fn stepping_aside<T>(
+        &self,
+        permit: &mut Option<OwnedSemaphorePermit>,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let give_way = Arc::new(Notify::new());
+        let mut work = std::pin::pin!(work);
+        while permit.is_some() {
+            if let Ok(done) = timeout(self.limits.validation_patience, &mut work).await {
+                return Some(done);
+            }
+            let Some(_place) = self.workshop.waiting_issuances.enter(&give_way) else { continue };
+            self.make_room(WorkKind::Issue, permit.take());
+            let done = tokio::select! {
+                done = work => done,
+                () = give_way.notified() => return None,
+            };
+            let (permits, _) = self.workshop.permits(WorkKind::Issue);
+            *permit = permits.clone().acquire_owned().await.ok();
+            return Some(done);
+        }
+        Some(work.await)
     }
 
     /// There is a job that nobody has begun, now or a while later.

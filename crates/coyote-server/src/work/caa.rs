@@ -2,13 +2,13 @@
 
 use coyote_protocol::{ChallengeType, Identifier, Problem, ProblemType};
 use coyote_storage::{Account, Authorization, Order};
-use tokio::time::timeout;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use crate::{
     acme::Acme,
     error::Result,
     service::own_certificate::BY_OPERATOR,
-    trace::Trace,
+    trace::{Trace, TraceEvent},
     validate::{CaaSubject, ValidationFailure},
 };
 
@@ -26,11 +26,17 @@ impl Acme {
     }
 
     /// Whether CAA records still permit the order's certificate. Names that the operator vouches for are not asked.
+    /// The permit is given back while that takes long.
     ///
     /// # Errors
     ///
     /// The inner one is final. The outer one may be over in a moment; if it is not, that is what the client is told.
-    pub(super) async fn recheck_caa(&self, order: &Order, trace: &Trace) -> Result<Result<(), Problem>> {
+    pub(super) async fn recheck_caa(
+        &self,
+        order: &Order,
+        permit: &mut Option<OwnedSemaphorePermit>,
+        trace: &Trace,
+    ) -> Result<Result<(), Problem>> {
         if self.caa.is_none() {
             return Ok(Ok(()));
         }
@@ -42,7 +48,8 @@ impl Acme {
             by_challenge.then_some(CaaSubject { identifier, account_url, method })
         });
         let subjects: Vec<_> = subjects.collect();
-        match self.ask_caa(&subjects, trace).await {
+        let checked = self.stepping_aside(permit, self.ask_caa(&subjects, trace)).await;
+        match checked.unwrap_or_else(|| Err(gave_way(trace))) {
             Ok(()) => Ok(Ok(())),
             Err(ValidationFailure::Definitive(problem)) => Ok(Err(problem)),
             Err(ValidationFailure::Transient(problem)) => Err(problem.into()),
@@ -57,4 +64,9 @@ impl Acme {
             Err(ValidationFailure::transient(ProblemType::Dns, detail))
         })
     }
+}
+
+fn gave_way(trace: &Trace) -> ValidationFailure {
+    trace.record(TraceEvent::note("gave way to others: there are too many to wait for"));
+    ValidationFailure::transient(ProblemType::Dns, "CAA records could not be looked up in the time there was")
 }

@@ -25,13 +25,13 @@ impl Acme {
         self: &Arc<Self>,
         lease: Lease,
         order: Order,
-        permit: Option<OwnedSemaphorePermit>,
+        mut permit: Option<OwnedSemaphorePermit>,
     ) -> Order {
         let begun = order.clone();
         let acme = self.clone();
         let (job, began) = (lease.job, self.clock.now());
         let task = tokio::spawn(async move {
-            let done = acme.issue(lease, order).await;
+            let done = acme.issue(lease, order, &mut permit).await;
             acme.tell_of_the_end(job, began);
             acme.make_room(WorkKind::Issue, permit);
             done
@@ -41,10 +41,15 @@ impl Acme {
 
     /// Asks the issuer once for the order's certificate, and settles the job: issued, refused, or to be tried again.
     #[instrument(skip_all, fields(order = %order.id))]
-    async fn issue(&self, lease: Lease, order: Order) -> Option<Order> {
+    async fn issue(
+        &self,
+        lease: Lease,
+        order: Order,
+        permit: &mut Option<OwnedSemaphorePermit>,
+    ) -> Option<Order> {
         let job = lease.job;
         self.workshop.schedule.forget(job);
-        let settled = match self.while_leased(&lease, self.attempt_issuance(&lease, order)).await {
+        let settled = match self.while_leased(&lease, self.attempt_issuance(&lease, order, permit)).await {
             Ok((Ok(outcome), cause)) => self.settle_issuance(lease, outcome, cause).await,
             Ok((Err(failure), cause)) => self.retry_issuance(lease, &failure, cause).await,
             Err(error) => Err(unavailable(error)),
@@ -58,7 +63,7 @@ impl Acme {
 
     /// Asks the issuer once, and refuses the certificate if it cannot be had now.
     pub(crate) async fn issue_now_or_never(&self, lease: Lease, order: Order) -> Option<Order> {
-        let settled = match self.while_leased(&lease, self.attempt_issuance(&lease, order)).await {
+        let settled = match self.while_leased(&lease, self.attempt_issuance(&lease, order, &mut None)).await {
             Ok((outcome, cause)) => {
                 let outcome = outcome.unwrap_or_else(|failure| {
                     tracing::error!(error = %chain(&failure), "an issuance failed");
@@ -80,12 +85,13 @@ impl Acme {
         &self,
         lease: &Lease,
         order: Order,
+        permit: &mut Option<OwnedSemaphorePermit>,
     ) -> Result<(Result<IssuanceOutcome>, Cause)> {
         let cause = self.own_cause(self.clock.now())?;
         let names: Vec<_> = order.identifiers.iter().map(Identifier::to_string).collect();
         let (subject, names) = (TraceSubject::Order(order.id), names.join(" "));
         let trace = Trace::new(cause.request, format!("issuance {names}"));
-        let outcome = self.certificate_for(lease, order, &trace).await;
+        let outcome = self.certificate_for(lease, order, permit, &trace).await;
         match &outcome {
             // The log says so elsewhere.
             Ok(IssuanceOutcome::Issued(_)) => trace.record(TraceEvent::verdict::<Problem>(&Ok(()))),
@@ -96,7 +102,13 @@ impl Acme {
     }
 
     /// What becomes of the order; an error if that cannot be said yet.
-    async fn certificate_for(&self, lease: &Lease, order: Order, trace: &Trace) -> Result<IssuanceOutcome> {
+    async fn certificate_for(
+        &self,
+        lease: &Lease,
+        order: Order,
+        permit: &mut Option<OwnedSemaphorePermit>,
+        trace: &Trace,
+    ) -> Result<IssuanceOutcome> {
         // Whoever began the last one did not live to say how it went.
         if lease.attempts > self.limits.issuance_attempts {
             return Ok(IssuanceOutcome::Refused(given_up()));
@@ -114,7 +126,7 @@ impl Acme {
             trace.record(TraceEvent::note(proof(authorization)));
         }
         // As close to the signature as can be: what was permitted at the validation may have been taken back.
-        if let Err(problem) = self.recheck_caa(&order, trace).await? {
+        if let Err(problem) = self.recheck_caa(&order, permit, trace).await? {
             return Ok(IssuanceOutcome::Refused(problem));
         }
         let serial = order.issuance.as_ref().map(|issuance| issuance.serial.to_string()).unwrap_or_default();
@@ -151,9 +163,15 @@ impl Acme {
     }
 
     /// The same as [`issue`](Self::issue), later: the account may have been closed since.
-    pub(super) async fn issue_for(&self, lease: Lease, order: Order, account: &Account) {
+    pub(super) async fn issue_for(
+        &self,
+        lease: Lease,
+        order: Order,
+        account: &Account,
+        permit: &mut Option<OwnedSemaphorePermit>,
+    ) {
         if account.require_valid().is_ok() {
-            self.issue(lease, order).await;
+            self.issue(lease, order, permit).await;
             return;
         }
         let problem = Problem::new(

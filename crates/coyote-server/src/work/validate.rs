@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use coyote_protocol::{ChallengeType, Identifier, KeyAuthorization, Problem, ProblemType};
 use coyote_storage::{
     Account, AccountId, Authorization, AuthorizationId, Cause, Challenge, Lease, StorageError, TraceSubject,
-    ValidationOutcome, Work, WorkKind,
+    ValidationOutcome, Work,
 };
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit},
@@ -39,7 +39,7 @@ impl Acme {
         let task = tokio::spawn(async move {
             let give_way = Arc::new(Notify::new());
             let work = acme.validate(lease, authorization, account, &give_way);
-            let done = acme.in_room(WorkKind::Validate, permit, &give_way, work).await;
+            let done = acme.in_room(permit, &give_way, work).await;
             acme.tell_of_the_end(job, began);
             done
         });

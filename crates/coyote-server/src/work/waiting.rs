@@ -1,8 +1,11 @@
-//! Validations that wait for strangers.
+//! Work that waits for strangers.
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -11,22 +14,31 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 pub(super) struct Waiting {
     permits: (Arc<Semaphore>, u32),
     inside: Mutex<VecDeque<Arc<Notify>>>,
+    closed: AtomicBool,
 }
 
 impl Waiting {
     pub(super) fn new(count: u32) -> Self {
         let count = count.max(1);
-        Self { permits: (Arc::new(Semaphore::new(count as usize)), count), inside: Mutex::default() }
+        Self {
+            permits: (Arc::new(Semaphore::new(count as usize)), count),
+            inside: Mutex::default(),
+            closed: AtomicBool::new(false),
+        }
     }
 
-    /// One permit for each place, and how many there are.
-    pub(super) fn permits(&self) -> &(Arc<Semaphore>, u32) {
+    /// Lets nobody in from now on, and makes nobody give way. One permit for each place, and how many there are.
+    pub(super) fn close(&self) -> &(Arc<Semaphore>, u32) {
+        self.closed.store(true, Ordering::Relaxed);
         &self.permits
     }
 
     /// A place for one that can be told to give way. If there is none, whoever has waited longest is told so, and there may be
     /// one soon.
     pub(super) fn enter(&self, give_way: &Arc<Notify>) -> Option<Place<'_>> {
+        if self.closed.load(Ordering::Relaxed) {
+            return None;
+        }
         let mut inside = self.inside();
         let Ok(permit) = self.permits.0.clone().try_acquire_owned() else {
             if let Some(longest) = inside.pop_front() {

@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     net::IpAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -14,6 +15,7 @@ use coyote_server::{
     validate::{AddressPolicy, Caa, CaaRecord, Network, NetworkLimits, ResolveError, Resolver},
 };
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 
 use crate::world::World;
 
@@ -25,6 +27,8 @@ struct Names(Arc<Mutex<VecDeque<Says>>>);
 enum Says {
     Issue(&'static str),
     Failure,
+    /// Nothing, for so long; then that there are none.
+    Late(Duration),
 }
 
 #[async_trait]
@@ -43,6 +47,10 @@ impl Resolver for Names {
             Some(Says::Issue(value)) => {
                 Ok(vec![CaaRecord { critical: false, tag: "issue".into(), value: value.into() }])
             }
+            Some(Says::Late(time)) => {
+                sleep(time).await;
+                Err(ResolveError::NoRecords)
+            }
             Some(Says::Failure) => Err(ResolveError::Server("SERVFAIL".into())),
             None => Err(ResolveError::NoRecords),
         }
@@ -51,9 +59,14 @@ impl Resolver for Names {
 
 impl Names {
     fn world(&self) -> World {
+        self.limited(|_| {})
+    }
+
+    fn limited(&self, set: impl FnOnce(&mut Limits)) -> World {
         let network = Network::new(Arc::new(self.clone()), AddressPolicy::public(), NetworkLimits::default());
         let caa = Caa::new([DnsName::parse("us.example").unwrap()]).unwrap();
-        let limits = Limits { issuance_attempts: 4, ..Limits::default() };
+        let mut limits = Limits { issuance_attempts: 4, ..Limits::default() };
+        set(&mut limits);
         World::with(|builder| builder.with_network(network).with_caa(caa).with_limits(limits))
     }
 
@@ -129,4 +142,57 @@ async fn a_name_that_is_proved_and_forbidden_is_not_authorized() {
     assert_eq!(answer.json["status"], "invalid");
     assert_eq!(answer.json["error"]["type"], "urn:ietf:params:acme:error:caa");
     assert_eq!(world.validator.looks(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn orders_that_wait_for_caa_records_do_not_hold_up_those_that_need_not() {
+    let names = Names::default();
+    let world = names.limited(|limits| limits.concurrent_issuances = 1);
+    world.run(&world.acme);
+    let account = world.account().await;
+    let mut waiting = Vec::new();
+    for _ in 0..5 {
+        waiting.push(account.ready_order(&["a.example"]).await);
+    }
+    let good = account.ready_order(&["b.example"]).await;
+    names.say((0..5).map(|_| Says::Late(Duration::from_secs(8))));
+    for order in &waiting {
+        assert_eq!(account.finalize(order).await.expect(200).json["status"], "processing");
+    }
+    let begun = Instant::now();
+
+    let _ = account.finalize(&good).await.expect(200);
+
+    assert_eq!(account.settled(&good).await.text("status"), "valid");
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert_eq!(world.issuer.serials().len(), 1, "none of the others is signed without an answer");
+    world.acme.drain().await;
+    for order in &waiting {
+        assert_eq!(account.read(&order.url).await.text("status"), "valid", "all that was begun is done");
+    }
+    assert_eq!(world.issuer.serials().len(), 6, "each was signed at its first attempt");
+}
+
+#[tokio::test(start_paused = true)]
+async fn orders_that_wait_for_caa_records_are_bounded_and_who_has_waited_longest_gives_way() {
+    let names = Names::default();
+    let world = names.limited(|limits| {
+        limits.concurrent_issuances = 1;
+        limits.waiting_validations = 4;
+        limits.issuance_attempts = 1;
+    });
+    world.run(&world.acme);
+    let account = world.account().await;
+    let first = account.ready_order(&["a.example"]).await;
+    let second = account.ready_order(&["a.example"]).await;
+    names.say([Says::Late(Duration::from_secs(8)), Says::Late(Duration::from_secs(8))]);
+    for order in [&first, &second] {
+        let _ = account.finalize(order).await.expect(200);
+        sleep(Duration::from_secs(1)).await;
+    }
+
+    let given_up = account.read(&first.url).await;
+
+    assert_eq!(given_up.json["error"]["type"], "urn:ietf:params:acme:error:dns", "{}", given_up.json);
+    assert_eq!(account.settled(&second).await.text("status"), "valid");
 }
