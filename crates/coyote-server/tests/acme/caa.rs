@@ -166,6 +166,7 @@ async fn orders_that_wait_for_caa_records_do_not_hold_up_those_that_need_not() {
     assert_eq!(account.settled(&good).await.text("status"), "valid");
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     assert_eq!(world.issuer.serials().len(), 1, "none of the others is signed without an answer");
+    sleep(Duration::from_secs(2)).await; // each has been begun
     world.acme.drain().await;
     for order in &waiting {
         assert_eq!(account.read(&order.url).await.text("status"), "valid", "all that was begun is done");
