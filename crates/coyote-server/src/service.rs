@@ -62,7 +62,13 @@ impl Acme {
                         reply.with_link(terms.clone(), "terms-of-service")
                     }
                     // What is open ends by itself, but nobody knows when.
-                    (ProblemType::RateLimited, _) => reply.with_retry_after(Some(Duration::from_secs(60))),
+                    (ProblemType::RateLimited, _) => {
+                        let reply = reply.with_retry_after(Some(Duration::from_secs(60)));
+                        match self.rate_limiter.help() {
+                            Some(help) => reply.with_link(help.to_owned(), "help"),
+                            None => reply,
+                        }
+                    }
                     _ => reply,
                 }
             }

@@ -10,7 +10,7 @@ use coyote_storage::{AccountId, DirectoryId, Quota, RateLimitStore, StorageError
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RateLimits {
-    /// New orders of an account. An order that replaces a certificate (RFC 9773) is not counted.
+    /// New orders of an account. An order that renews a certificate when that is due (RFC 9773) is not counted.
     pub orders_per_account: Option<Quota>,
     /// New accounts from an address; of IPv6, from a network of 64 bits.
     pub accounts_per_address: Option<Quota>,
@@ -85,6 +85,11 @@ impl RateLimiter {
     ) -> Result<Allowance, StorageError> {
         let client = client.map_or_else(|| "unknown".to_owned(), network);
         self.take("new-account", self.limits.accounts_per_address, client, 1, now).await
+    }
+
+    /// Where the client is told to read about the limits.
+    pub(crate) fn help(&self) -> Option<&str> {
+        self.limits.help.as_deref()
     }
 
     /// Whether failed validations are counted at all.

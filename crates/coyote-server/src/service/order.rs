@@ -53,9 +53,12 @@ impl Acme {
         let applicant = applicant(&request, Some(&profile.name));
         let accepted = self.accept_identifiers(&applicant, &wanted.identifiers, now).await?;
         let identifiers: Vec<_> = accepted.iter().map(|accepted| accepted.identifier.clone()).collect();
-        let replaces = match &wanted.replaces {
-            Some(certificate) => Some(self.accept_replaced(account, certificate, &identifiers).await?.id),
-            None => None,
+        let (replaces, is_renewal) = match &wanted.replaces {
+            Some(certificate) => {
+                let replaced = self.accept_replaced(account, certificate, &identifiers, now).await?;
+                (Some(replaced.0.id), replaced.1)
+            }
+            None => (None, false),
         };
         let order = Order {
             id: OrderId::from_bytes(self.entropy.bytes()?),
@@ -74,9 +77,9 @@ impl Acme {
         };
         profile.validity(&order, self.issuer.not_after(), now)?;
         // Whoever renews when asked to is not held up.
-        let fields = match replaces {
-            Some(_) => None,
-            None => self.rate_limiter.new_order(&account.id, now).await??,
+        let fields = match is_renewal {
+            true => None,
+            false => self.rate_limiter.new_order(&account.id, now).await??,
         };
         let order = self.store_order(account, order, &accepted, &request.cause).await?;
         tracing::info!(order = %order.id, identifiers = ?order.identifiers, "new order");

@@ -39,13 +39,15 @@ impl Acme {
     }
 
     /// The certificate that a new order is to replace: the account's, and with at least one name in common. RFC 9773
-    /// section 5.
+    /// section 5. The second says whether that is a renewal as it was asked for: of the same names, or fewer, and not before the
+    /// window that was suggested.
     pub(super) async fn accept_replaced(
         &self,
         account: &Account,
         identifier: &CertificateIdentifier,
         names: &[Identifier],
-    ) -> Result<Certificate> {
+        now: Timestamp,
+    ) -> Result<(Certificate, bool)> {
         let refused = |detail: &str| Err(Error::problem(ProblemType::Malformed, detail));
         let Some(certificate) = self.find_by_identifier(identifier).await? else {
             return refused("the certificate to be replaced was not issued here");
@@ -57,7 +59,9 @@ impl Acme {
         if !names.iter().any(|name| before.identifiers.contains(name)) {
             return refused("the certificate to be replaced has no name in common with the order");
         }
-        Ok(certificate)
+        let same = names.iter().all(|name| before.identifiers.contains(name));
+        let due = now >= window(&certificate, now).start;
+        Ok((certificate, same && due))
     }
 
     async fn find_by_identifier(&self, identifier: &CertificateIdentifier) -> Result<Option<Certificate>> {

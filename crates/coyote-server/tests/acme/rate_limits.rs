@@ -56,7 +56,7 @@ async fn what_is_refused_for_another_reason_is_not_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewal_is_not_counted() {
+async fn a_renewal_is_not_counted_if_it_is_due_and_of_no_other_names() {
     let world = world(|limits| limits.orders_per_account = in_an_hour(1));
     let account = world.account().await;
     let order = account.issue(&["a.example"]).await;
@@ -64,9 +64,15 @@ async fn a_renewal_is_not_counted() {
     let authority = leaf.authority_key_id().unwrap().as_slice().to_vec();
     let serial = leaf.serial_number().to_bn().unwrap().to_vec();
     let id = coyote_protocol::CertificateIdentifier::new(authority, &serial).to_string();
-    let _ = account.ask(&["a.example"], json!({})).await.refused(429, "rateLimited");
+    let replacing = json!({"replaces": id});
+    let _ = account.ask(&["a.example"], replacing.clone()).await.refused(429, "rateLimited");
 
-    let _ = account.ask(&["a.example"], json!({"replaces": id})).await.created();
+    let life = leaf.not_before().diff(leaf.not_after()).unwrap().days as u64;
+    sleep(Duration::from_secs(life * 24 * 3600 * 7 / 10)).await;
+    let _ = account.ask(&["b.example"], json!({})).await.created();
+    let other = account.ask(&["a.example", "c.example"], replacing.clone()).await;
+    let _ = other.refused(429, "rateLimited");
+    let _ = account.ask(&["a.example"], replacing).await.created();
 }
 
 #[tokio::test(start_paused = true)]

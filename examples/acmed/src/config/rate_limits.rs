@@ -14,7 +14,7 @@ section! {
     /// Rate limits: how many in which time, as in "300/3h", which is 300 at once, and one more every 36 seconds. What is not
     /// set is not limited. They are counted in the storage.
     RateLimitsSection {
-        /// New orders of an account. Those that replace a certificate (RFC 9773) are not counted.
+        /// New orders of an account. Those that renew a certificate when that is due (RFC 9773) are not counted.
         orders_per_account: Option<Allowance> = None, as in "\"300/3h\"";
         /// New accounts from an address; of IPv6, from a network of 64 bits. Behind a proxy, all are from the proxy's.
         accounts_per_address: Option<Allowance> = None, as in "\"10/3h\"";
