@@ -8,10 +8,10 @@ use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use coyote_protocol::Timestamp;
 use coyote_storage::{
-    Cause, Claim, JobId, Lease, LeaseTerms, LeaseToken, StorageError, Sweep, Wake, Work, WorkKind,
+    Cause, Claim, JobId, Lease, LeaseTerms, LeaseToken, StorageError, Wake, Work, WorkKind,
 };
 use tokio::{
-    sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore, watch},
     task::JoinHandle,
     time::{sleep, timeout},
 };
@@ -22,6 +22,7 @@ mod caa;
 mod issue;
 mod revoke;
 mod schedule;
+mod sweep;
 mod validate;
 mod waiters;
 mod waiting;
@@ -86,10 +87,15 @@ impl Acme {
     ///
     /// Meanwhile it does what [`Acme::hear_replicas`] does.
     pub async fn run_jobs(self: Arc<Self>, stop: impl Future<Output = ()>) {
-        tokio::select! {
-            () = self.look_for_jobs(stop) => {}
-            never = self.hear_replicas() => match never {},
-        }
+        let (running, stopped) = watch::channel(());
+        let looking = async {
+            tokio::select! {
+                () = self.look_for_jobs(stop) => {}
+                never = self.hear_replicas() => match never {},
+            }
+            drop(running);
+        };
+        tokio::join!(looking, self.keep_swept(stopped));
         self.drain().await;
     }
 
@@ -114,7 +120,6 @@ impl Acme {
 
     async fn look_for_jobs(self: &Arc<Self>, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
-        let mut sweep_due = self.clock.now();
         loop {
             let looked = self.take_jobs().await;
             let now = self.clock.now();
@@ -124,9 +129,6 @@ impl Acme {
                 }
                 self.limits.job_poll_interval
             });
-            if now >= sweep_due {
-                sweep_due = now + self.sweep_in_turn(now).await;
-            }
             tokio::select! {
                 () = &mut stop => break,
                 () = self.workshop.wake.notified() => {}
@@ -460,45 +462,6 @@ impl Acme {
             return Ok(second?);
         }
         Ok(read().await?)
-    }
-
-    /// Sweeps the store, unless another replica has in this interval, and answers how long to wait until the next turn.
-    async fn sweep_in_turn(&self, now: Timestamp) -> Duration {
-        let interval = self.limits.sweep_interval;
-        match self.rate_limiter.turn("sweep", interval, now).await {
-            Ok(Some(wait)) => return wait,
-            Ok(None) => {}
-            // Twice is harmless, never is not.
-            Err(error) => {
-                tracing::warn!(error = %chain(&error), "whether another replica has swept is not known")
-            }
-        }
-        self.sweep(now).await;
-        interval
-    }
-
-    /// Sweeps the store: again and again while there is a whole batch to do, with room for others in between.
-    async fn sweep(&self, now: Timestamp) {
-        let sweep = Sweep {
-            remove_expired_before: now - self.limits.keep_expired,
-            remove_issued_before: now - self.limits.keep_issued,
-            remove_audit_before: now - self.limits.keep_audit,
-            remove_traces_before: now - self.limits.keep_traces,
-            batch: self.limits.sweep_batch,
-        };
-        loop {
-            let Ok(cause) = self.own_cause(self.clock.now()) else { return };
-            match self.storage.sweep(&sweep, &cause).await {
-                Ok(report) if report.is_empty() => return tracing::debug!("sweep: nothing to do"),
-                Ok(report) => {
-                    tracing::info!(?report, "sweep");
-                    if !report.has_more(&sweep) {
-                        return;
-                    }
-                }
-                Err(error) => return tracing::error!(error = %chain(&error), "the sweep failed"),
-            }
-        }
     }
 
     /// Settling a job failed: says so, and leaves the job to whoever has it or takes it next.

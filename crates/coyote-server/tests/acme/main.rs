@@ -26,6 +26,7 @@ mod renewal;
 mod replicas;
 mod reuse;
 mod revocation;
+mod sweeping;
 mod terms;
 mod validation;
 mod workers;
