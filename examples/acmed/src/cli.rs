@@ -56,6 +56,8 @@ pub(crate) enum Command {
     DnsPersist(DnsPersist),
     /// Say what would come of an order, and why, without making it, whether the server runs or not
     ///
+    /// How many orders the account has open is not looked at, nor dates, nor which certificate is to be replaced.
+    ///
     /// Exit status 0: it would be accepted, and this is what remains to be proved; 1: it would be refused.
     WouldIssue(WouldIssue),
     /// Say what the attempts at a validation or an issuance saw, step by step, whether the server runs or not

@@ -111,8 +111,10 @@ pub enum Objector {
 }
 
 impl Acme {
-    /// Says what would come of an order, and why: all that newOrder looks at. Nothing is stored or counted; a policy is
-    /// asked as it would be.
+    /// Says what would come of an order, and why: the account, its key and the terms, the profile, the rate limits, and for each
+    /// identifier the issuer, the external account key, the policy and the challenges. How many orders are open, and what an
+    /// order says of `notBefore`, `notAfter` and `replaces`, is not looked at. Nothing is stored or counted; a policy is asked
+    /// as it would be.
     ///
     /// # Errors
     ///
