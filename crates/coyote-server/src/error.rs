@@ -106,6 +106,10 @@ impl From<StorageError> for Error {
             }
             StorageError::Conflict(conflict) => conflict.into(),
             StorageError::Unavailable { doing, source } => Self::Unavailable { doing, source },
+            // The key may be back with the next restart, or another replica may have it: the client's request is good.
+            error @ StorageError::Sealed { .. } => {
+                Self::Unavailable { doing: "reading or writing the store", source: error.into() }
+            }
             error => Self::internal("reading or writing the store", error),
         }
     }

@@ -1,8 +1,9 @@
 //! Sealing anew what is plain, or sealed under an older key.
 //!
 //! The tables are walked through by their keys, a page at a time, each cell guarded by what was read of it. When a whole
-//! walk has found nothing to do, the marks of the older keys go: they are not needed any more. Replicas may walk at the
-//! same time: who comes second finds nothing to do.
+//! walk has found nothing to do, the marks of the older keys go: they are not needed any more. What a mark says is not
+//! enough to be settled: who still had an older current key may have written since, so there is a walk each time that the
+//! database is opened. Replicas may walk at the same time: who comes second finds nothing to do.
 
 use std::{
     fmt,
@@ -87,16 +88,15 @@ impl Resealing {
     ) -> Result<Self, ConnectError> {
         let failed = |error: diesel::result::Error| ConnectError::Database(error.into());
         let seen = marks(connection).await.map_err(failed)?;
-        let settled = match sealing.check(&seen).map_err(ConnectError::Sealed)? {
-            MarksChecked::Settled => true,
+        match sealing.check(&seen).map_err(ConnectError::Sealed)? {
+            MarksChecked::Settled => {}
             MarksChecked::Stale(mark) => {
                 let mark = (settings::name.eq(mark.name), settings::value.eq(mark.cell));
                 let mark = diesel::insert_into(settings::table).values(mark).on_conflict_do_nothing();
                 mark.execute(&mut connection).await.map_err(failed)?;
-                false
             }
-        };
-        Ok(Self { settled: settled.into(), seen, walk: Mutex::default() })
+        }
+        Ok(Self { settled: sealing.ring().is_none().into(), seen, walk: Mutex::default() })
     }
 
     pub(crate) fn is_settled(&self) -> bool {

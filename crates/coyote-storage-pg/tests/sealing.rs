@@ -126,6 +126,20 @@ async fn replicas_seal_anew_at_the_same_time_and_the_old_key_is_needed_until_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_under_an_old_key_after_another_had_settled_is_found_at_the_next_start() {
+    let database = Database::new();
+    let behind = database.storage_with(sealed(&[2, 1])).await;
+    let ahead = database.storage_with(sealed(&[1, 2])).await;
+    while !ahead.reseal(1_000).await.unwrap().settled {}
+    Canaries::plant(&behind, 3).await;
+
+    let storage = database.storage_with(sealed(&[1, 2])).await;
+    assert_eq!(storage.reseal(1_000).await.unwrap().cells, 3 * 6, "whatever the mark says");
+    while !storage.reseal(1_000).await.unwrap().settled {}
+    Canaries::read_back(&database.storage_with(sealed(&[2])).await, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cell_that_was_swapped_cut_or_is_somebody_elses_is_an_error_that_names_its_row() {
     let database = Database::new();
     let storage = database.storage_with(sealed(&[1])).await;

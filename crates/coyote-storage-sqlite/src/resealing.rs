@@ -1,7 +1,9 @@
 //! Sealing anew what is plain, or sealed under an older key.
 //!
 //! The tables are walked through by their keys, a page at a time, each cell guarded by what was read of it. When a whole
-//! walk has found nothing to do, the marks of the older keys go: they are not needed any more.
+//! walk has found nothing to do, the marks of the older keys go: they are not needed any more. What a mark says is not
+//! enough to be settled: who still had an older current key may have written since, so there is a walk each time that the
+//! database is opened.
 
 use std::{
     fmt,
@@ -85,16 +87,15 @@ impl Resealing {
         sealing: &Sealing,
     ) -> Result<Result<Self, SealFault>, diesel::result::Error> {
         let seen = marks(connection)?;
-        let settled = match sealing.check(&seen) {
+        match sealing.check(&seen) {
             Err(fault) => return Ok(Err(fault)),
-            Ok(MarksChecked::Settled) => true,
+            Ok(MarksChecked::Settled) => {}
             Ok(MarksChecked::Stale(mark)) => {
                 let mark = (settings::name.eq(mark.name), settings::value.eq(mark.cell));
                 diesel::insert_or_ignore_into(settings::table).values(mark).execute(connection)?;
-                false
             }
-        };
-        Ok(Ok(Self { settled: settled.into(), seen, walk: Mutex::default() }))
+        }
+        Ok(Ok(Self { settled: sealing.ring().is_none().into(), seen, walk: Mutex::default() }))
     }
 
     pub(crate) fn is_settled(&self) -> bool {

@@ -150,6 +150,29 @@ async fn an_old_key_is_needed_until_all_is_sealed_under_the_new_one() {
 }
 
 #[tokio::test]
+async fn what_was_written_under_an_old_key_after_another_had_settled_is_found_at_the_next_start() {
+    let directory = TempDir::new().unwrap();
+    let behind = open(&directory, sealed(&[2, 1]));
+    let ahead = open(&directory, sealed(&[1, 2]));
+    while !ahead.reseal(1_000).await.unwrap().settled {}
+    Canaries::plant(&behind, 3).await;
+    drop((behind, ahead));
+
+    let storage = open(&directory, sealed(&[1, 2]));
+    let mut cells = 0;
+    loop {
+        let done = storage.reseal(1_000).await.unwrap();
+        cells += done.cells;
+        if done.settled {
+            break;
+        }
+    }
+    assert_eq!(cells, 3 * 6, "contact, CSR, two of the certificate and of the key");
+    drop(storage);
+    Canaries::read_back(&open(&directory, sealed(&[2])), 3).await;
+}
+
+#[tokio::test]
 async fn a_cell_that_was_swapped_cut_or_is_somebody_elses_is_an_error_that_names_its_row() {
     let directory = TempDir::new().unwrap();
     let storage = open(&directory, sealed(&[1]));

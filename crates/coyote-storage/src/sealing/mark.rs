@@ -17,7 +17,8 @@ pub struct KeyMark {
 /// What the marks of a database come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MarksChecked {
-    /// All cells are as new ones would be.
+    /// All cells were as new ones would be when that was said. A server with another current key may have written since:
+    /// a store with a ring has to look at all of them once more before it believes it.
     Settled,
     /// Some may be plain, or under an older key. The mark is to be stored, unless there is one of its name, before the
     /// first cell is sealed.

@@ -18,9 +18,11 @@ pub(crate) enum SealingCommand {
     NewKey(NewKey),
     /// Say how many values in the database are sealed, and under which keys
     Status(Look),
-    /// Seal all that is plain or under an older key anew, under the current one, also while the server runs
+    /// Seal all that is plain or under an older key anew, under the current one
     ///
-    /// The server does the same, a batch with each sweep. An SQLite file is written anew in the end, lest anything be left
+    /// It looks at every value each time. Servers may run meanwhile if all of them were restarted with the same keys
+    /// before: one that was not goes on writing what is plain or under an older key, and cannot read what is under a key
+    /// that it has not. A server does the same, a batch with each sweep. An SQLite file is written anew in the end, lest anything be left
     /// in it that was plain.
     Rotate(Rotate),
 }
