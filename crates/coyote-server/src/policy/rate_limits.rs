@@ -92,6 +92,16 @@ impl RateLimiter {
         self.limits.help.as_deref()
     }
 
+    /// Whether a new account would be allowed; nothing is counted.
+    pub(crate) async fn may_join(
+        &self,
+        client: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Result<Allowance, StorageError> {
+        let Some(client) = client else { return Ok(Ok(None)) };
+        self.take("new-account", self.limits.accounts_per_address, network(client), 0, now).await
+    }
+
     /// Whether failed validations are counted at all.
     pub(crate) fn limits_failures(&self) -> bool {
         self.limits.failed_validations.is_some()

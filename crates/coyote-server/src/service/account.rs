@@ -159,6 +159,8 @@ impl Acme {
             revoked: None,
         };
         let applicant = Applicant { client: request.cause.client, ..Applicant::new(&account) };
+        // Counted when it is opened, but whoever has used it up has nobody asked for a decision.
+        self.rate_limiter.may_join(request.cause.client, now).await??;
         decided(self.policy.new_account(&applicant).await)?;
         Ok(account)
     }

@@ -51,15 +51,25 @@ impl Acme {
         self.require_terms(account, now)?;
         let profile = self.profiles.find(wanted.profile.as_deref())?;
         let applicant = applicant(&request, Some(&profile.name));
-        let accepted = self.accept_identifiers(&applicant, &wanted.identifiers, now).await?;
-        let identifiers: Vec<_> = accepted.iter().map(|accepted| accepted.identifier.clone()).collect();
+        let read = self.read_identifiers(account, &wanted.identifiers).await?;
+        let mut identifiers: Vec<Identifier> = Vec::with_capacity(read.len());
+        for identifier in read.iter().flatten() {
+            if !identifiers.contains(identifier) {
+                identifiers.push(identifier.clone());
+            }
+        }
         let (replaces, is_renewal) = match &wanted.replaces {
-            Some(certificate) => {
+            Some(certificate) if read.iter().all(Result::is_ok) => {
                 let replaced = self.accept_replaced(account, certificate, &identifiers, now).await?;
                 (Some(replaced.0.id), replaced.1)
             }
-            None => (None, false),
+            _ => (None, false), // of what cannot be read there will be no order
         };
+        // Counted below, but whoever has used it up has nobody asked for a decision.
+        if !is_renewal {
+            self.rate_limiter.may_order(&account.id, now).await??;
+        }
+        let accepted = self.accept_identifiers(&applicant, &wanted.identifiers, read, now).await?;
         let order = Order {
             id: OrderId::from_bytes(self.entropy.bytes()?),
             account: account.id,
@@ -138,13 +148,12 @@ impl Acme {
         Ok(self.order_reply(200, &order, self.clock.now()).await?.with_location(self.urls.order(id)))
     }
 
-    /// Reads the identifiers of an order, and refuses all that must be refused at once. RFC 8555 section 6.7.1.
-    async fn accept_identifiers(
+    /// Reads the identifiers of an order, each on its own.
+    async fn read_identifiers(
         &self,
-        applicant: &Applicant<'_>,
+        account: &Account,
         raw: &[RawIdentifier],
-        now: Timestamp,
-    ) -> Result<Vec<Accepted>> {
+    ) -> Result<Vec<Result<Identifier, Problem>>> {
         if raw.is_empty() {
             return Err(Error::malformed("an order has at least one identifier"));
         }
@@ -152,19 +161,38 @@ impl Acme {
             let most = self.limits.identifiers_per_order;
             return Err(Error::malformed(format!("an order has at most {most} identifiers")));
         }
-        let grant = self.grant_of(applicant.account).await?;
-        let mut accepted: Vec<Accepted> = Vec::with_capacity(raw.len());
+        let grant = self.grant_of(account).await?;
+        Ok(raw.iter().map(|raw| self.read_identifier(grant.as_ref(), raw)).collect())
+    }
+
+    /// Accepts the identifiers of an order, each once, and refuses all that must be refused at once. RFC 8555 section 6.7.1.
+    async fn accept_identifiers(
+        &self,
+        applicant: &Applicant<'_>,
+        raw: &[RawIdentifier],
+        read: Vec<Result<Identifier, Problem>>,
+        now: Timestamp,
+    ) -> Result<Vec<Accepted>> {
+        let mut judged: Vec<(Identifier, Result<Accepted, Problem>)> = Vec::with_capacity(raw.len());
         let mut refused = Vec::new();
-        for raw in raw {
-            match self.accept_identifier(applicant, grant.as_ref(), raw).await? {
-                Ok(again) if accepted.iter().any(|other| other.identifier == again.identifier) => {}
-                Ok(new) => accepted.push(new),
-                Err(problem) => {
-                    refused.push(Subproblem::new(problem.kind, problem.detail).with_identifier(raw.clone()));
-                }
+        for (raw, read) in raw.iter().zip(read) {
+            let verdict = match read {
+                Ok(identifier) => match judged.iter().find(|(other, _)| *other == identifier) {
+                    Some((_, verdict)) => verdict.clone(),
+                    None => {
+                        let verdict = self.judge_identifier(applicant, &identifier).await?;
+                        judged.push((identifier, verdict.clone()));
+                        verdict
+                    }
+                },
+                Err(problem) => Err(problem),
+            };
+            if let Err(problem) = verdict {
+                refused.push(Subproblem::new(problem.kind, problem.detail).with_identifier(raw.clone()));
             }
         }
         if refused.is_empty() {
+            let accepted: Vec<_> = judged.into_iter().filter_map(|(_, verdict)| verdict.ok()).collect();
             for accepted in &accepted {
                 self.require_may_fail(applicant.account, accepted, now).await?;
             }
@@ -184,16 +212,24 @@ impl Acme {
         grant: Option<&ExternalAccountKey>,
         raw: &RawIdentifier,
     ) -> Result<Result<Accepted, Problem>> {
-        let identifier = match self.read_identifier(grant, raw) {
-            Ok(identifier) => identifier,
-            Err(problem) => return Ok(Err(problem)),
-        };
-        let verdict = self.policy.identifier(applicant, &identifier).await.map_err(undecided)?;
+        match self.read_identifier(grant, raw) {
+            Ok(identifier) => self.judge_identifier(applicant, &identifier).await,
+            Err(problem) => Ok(Err(problem)),
+        }
+    }
+
+    /// Asks the policy whether the account may have certificates for the identifier.
+    async fn judge_identifier(
+        &self,
+        applicant: &Applicant<'_>,
+        identifier: &Identifier,
+    ) -> Result<Result<Accepted, Problem>> {
+        let verdict = self.policy.identifier(applicant, identifier).await.map_err(undecided)?;
         Ok(verdict.permit().and_then(|vouched| {
             if !vouched {
-                self.require_challenge(&identifier)?;
+                self.require_challenge(identifier)?;
             }
-            Ok(Accepted { identifier, vouched })
+            Ok(Accepted { identifier: identifier.clone(), vouched })
         }))
     }
 

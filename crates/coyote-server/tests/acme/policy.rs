@@ -1,17 +1,20 @@
 //! What a policy denies and what it vouches for.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use coyote_protocol::{ChallengeType, Identifier};
 use coyote_server::{
     BuildError,
-    policy::{Applicant, Policy, Verdict},
+    policy::{Applicant, Policy, RateLimits, Verdict},
 };
-use coyote_storage::BoxError;
+use coyote_storage::{BoxError, MemoryStorage, Quota};
 use serde_json::json;
 
 use crate::{
@@ -35,6 +38,7 @@ struct Saying {
 #[async_trait]
 impl Policy for TestPolicy {
     async fn new_account(&self, applicant: &Applicant<'_>) -> Result<Verdict, BoxError> {
+        self.0.asked.fetch_add(1, Ordering::Relaxed);
         assert_eq!(applicant.client, "192.0.2.1".parse().ok());
         if self.0.closed.load(Ordering::Relaxed) {
             return Ok(Verdict::deny(coyote_protocol::ProblemType::Unauthorized, "come back on Monday"));
@@ -177,4 +181,37 @@ async fn what_is_vouched_for_gives_no_say_over_the_certificates_of_others() {
     let revocation = json!({"certificate": coyote_jose::base64url::encode(leaf)});
     let _ = other.post(REVOKE_CERT, &revocation).await.refused(403, "unauthorized");
     let _ = owner.revoke(&order).await.expect(200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_is_asked_about_each_name_of_an_order_once() {
+    let (world, policy) = world();
+    let account = world.account().await;
+    let before = policy.0.asked.load(Ordering::Relaxed);
+    let order = account.order(&["a.example", "A.example", "b.example", "a.example"]).await;
+    assert_eq!(order.list("authorizations").len(), 2);
+    let refused = account.ask(&["denied.example", "DENIED.example"], json!({})).await.expect(400);
+    assert_eq!(refused.json["subproblems"].as_array().map(Vec::len), Some(2));
+    assert_eq!(policy.0.asked.load(Ordering::Relaxed) - before, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_over_a_rate_limit_has_no_policy_asked() {
+    let policy = TestPolicy::default();
+    let quota = Some(Quota { amount: 1, period: Duration::from_secs(3600) });
+    let mut limits = RateLimits::default();
+    (limits.orders_per_account, limits.accounts_per_address) = (quota, quota);
+    let world = World::with(|builder| {
+        let builder = builder.with_policy(policy.clone());
+        builder.with_rate_limits(Arc::new(MemoryStorage::new()), limits)
+    });
+    let account = world.account().await;
+    let _ = account.order(&["a.example"]).await;
+    let before = policy.0.asked.load(Ordering::Relaxed);
+
+    let _ = account.ask(&["b.example"], json!({})).await.refused(429, "rateLimited");
+    let _ = account.ask(&["a_b.example", "b.example"], json!({"replaces": "AA.AA"})).await.expect(429);
+    let _ = join(&world.acme, &key(), &json!({})).await.refused(429, "rateLimited");
+
+    assert_eq!(policy.0.asked.load(Ordering::Relaxed), before);
 }
