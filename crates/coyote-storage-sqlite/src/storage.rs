@@ -4,7 +4,13 @@ use coyote_storage::{
     Result,
     sealing::{Resealed, Sealing},
 };
-use diesel::{SqliteConnection, connection::SimpleConnection};
+use diesel::{
+    QueryResult, QueryableByName, RunQueryDsl, SqliteConnection,
+    connection::SimpleConnection,
+    result::{DatabaseErrorKind, Error as DieselError},
+    sql_query,
+    sql_types::Integer,
+};
 
 use crate::{
     OpenError, SqliteOptions,
@@ -15,6 +21,9 @@ use crate::{
     resealing::{self, Resealing},
     writer::Writer,
 };
+
+/// How often compacting tries to empty the write-ahead log while others read from it.
+const CHECKPOINTS: u32 = 3;
 
 /// Everything an ACME server remembers, in one SQLite file.
 ///
@@ -74,7 +83,9 @@ impl SqliteStorage {
     pub async fn compact(&self) -> Result<()> {
         self.readers
             .beside("compacting the database", |connection| {
-                connection.batch_execute("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)")
+                // The new file is built beside the old one, and not in memory.
+                connection.batch_execute("PRAGMA temp_store = FILE; VACUUM")?;
+                empty_log(connection)
             })
             .await
     }
@@ -119,4 +130,23 @@ impl SqliteStorage {
     ) -> Result<T> {
         self.readers.scan(doing, body).await
     }
+}
+
+/// What a checkpoint answers. That it could not be done is no error to SQLite.
+#[derive(QueryableByName)]
+struct Checkpoint {
+    #[diesel(sql_type = Integer)]
+    busy: i32,
+}
+
+/// Empties the write-ahead log, in which the pages of before still are. Each attempt waits for the busy timeout.
+fn empty_log(connection: &mut SqliteConnection) -> QueryResult<()> {
+    for _ in 0..CHECKPOINTS {
+        let checkpoint: Checkpoint = sql_query("PRAGMA wal_checkpoint(TRUNCATE)").get_result(connection)?;
+        if checkpoint.busy == 0 {
+            return Ok(());
+        }
+    }
+    let told = "others read from the write-ahead log all the time, and it could not be emptied".to_owned();
+    Err(DieselError::DatabaseError(DatabaseErrorKind::Unknown, Box::new(told)))
 }

@@ -206,6 +206,23 @@ async fn a_file_that_somebody_else_holds_is_unavailable_for_writing_and_can_be_r
     storage.create_account(account(2), &cause(NOW)).await.expect("the file is free again");
 }
 
+#[tokio::test]
+async fn compacting_is_not_done_while_somebody_reads_what_was_before() {
+    let directory = TempDir::new().unwrap();
+    let busy_timeout = Duration::from_millis(50);
+    let options = SqliteOptions { busy_timeout, ..SqliteOptions::default() };
+    let storage = SqliteStorage::open(file(&directory), options).unwrap();
+    storage.create_account(account(1), &cause(NOW)).await.unwrap();
+    let mut other = stranger(&file(&directory));
+    other.batch_execute("BEGIN; SELECT * FROM accounts").unwrap();
+
+    let refused = storage.compact().await;
+
+    assert!(matches!(refused, Err(StorageError::Unavailable { .. })), "{refused:?}");
+    other.batch_execute("ROLLBACK").unwrap();
+    storage.compact().await.expect("nobody reads any more");
+}
+
 #[test]
 fn a_file_that_a_later_version_has_changed_is_refused() {
     let directory = TempDir::new().unwrap();
