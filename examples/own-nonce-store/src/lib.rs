@@ -18,7 +18,10 @@ use coyote_server::{
     protocol::{Nonce, Timestamp},
     storage::{NonceSealer, NonceStore, OpenedNonce, Result, StorageError},
 };
-use tokio::fs::{create_dir_all, read_dir, remove_dir_all};
+use tokio::{
+    fs::{create_dir_all, read_dir, remove_dir_all},
+    task::spawn_blocking,
+};
 
 /// Nonces in a directory.
 pub struct DirectoryNonces {
@@ -52,7 +55,10 @@ impl DirectoryNonces {
         while let Some(entry) = periods.next_entry().await? {
             let number = entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok());
             if number.is_some_and(|number| number + 1 < period(now)) {
-                remove_dir_all(entry.path()).await?;
+                match remove_dir_all(entry.path()).await {
+                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                    _ => {} // another process may sweep as well
+                }
             }
         }
         Ok(())
@@ -65,7 +71,14 @@ impl DirectoryNonces {
         create_dir_all(&directory).await?;
         let file = directory.join(base64url::encode(nonce.id));
         match tokio::fs::OpenOptions::new().write(true).create_new(true).open(file).await {
-            Ok(_) => Ok(true),
+            Ok(file) => {
+                // A power cut must not make it good again.
+                file.sync_all().await?;
+                let (own, all) = (directory.clone(), self.directory.clone());
+                let synced = spawn_blocking(move || sync_entries(&own).and_then(|()| sync_entries(&all)));
+                synced.await.map_err(io::Error::other)??;
+                Ok(true)
+            }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(error),
         }
@@ -100,12 +113,22 @@ fn shared_key(directory: &Path) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>>
     if !path.exists() {
         let entropy: &dyn Entropy = &SystemEntropy;
         let new = directory.join(format!("key.{}", base64url::encode(entropy.bytes::<16>()?)));
-        private_file(&new)?.write_all(&entropy.bytes::<32>()?)?;
+        let mut file = private_file(&new)?;
+        file.write_all(&entropy.bytes::<32>()?)?;
+        file.sync_all()?;
         let linked = fs::hard_link(&new, &path);
         fs::remove_file(&new)?;
         linked.or_else(|error| if path.exists() { Ok(()) } else { Err(error) })?;
     }
+    // Also if another process has linked it: it may not have come so far.
+    sync_entries(directory)?;
     Ok(fs::read(path)?)
+}
+
+/// Waits until the disk has the names of the files in a directory.
+fn sync_entries(directory: &Path) -> io::Result<()> {
+    // Elsewhere a directory cannot be opened, and its names are the file system's own business.
+    if cfg!(unix) { fs::File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
 /// A new file for its owner's eyes only.
