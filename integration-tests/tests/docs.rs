@@ -39,7 +39,7 @@ fn every_method_of_the_storage_traits_is_in_the_table_and_no_other() {
             traits += 1;
         }
     }
-    assert_eq!(traits, 11);
+    assert_eq!(traits, 12);
 }
 
 fn exists(root: &Path, item: &str) -> bool {
