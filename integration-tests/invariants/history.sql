@@ -21,7 +21,7 @@ CREATE TRIGGER watch BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION watch
 CREATE FUNCTION watch_authorization() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF (OLD.validated IS NOT NULL AND (NEW.validated, NEW.expires) IS DISTINCT FROM (OLD.validated, OLD.expires))
-       OR (NOT OLD.pending AND NEW.pending)
+       OR (OLD.challenges LIKE '%"verdict":%' AND NEW.challenges NOT LIKE '%"verdict":%')
        OR (OLD.deactivated IS NOT NULL AND NEW.deactivated IS DISTINCT FROM OLD.deactivated)
        OR (OLD.revoked IS NOT NULL AND NEW.revoked IS DISTINCT FROM OLD.revoked) THEN
         INSERT INTO breaches VALUES ('I05 an authorization goes forward', encode(OLD.id, 'hex'));
