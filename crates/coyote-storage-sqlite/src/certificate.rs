@@ -113,17 +113,19 @@ pub(crate) fn insert(
     certificate: Certificate,
     sealing: &Sealing,
 ) -> Result<(), Failure> {
+    let id = certificate.id;
     let row = CertificateRow::new(certificate, sealing)?;
     let new = diesel::insert_into(certificates::table).values(row);
-    new.execute(connection).map_err(|error| match &error {
+    let Err(error) = new.execute(connection) else { return Ok(()) };
+    match &error {
         DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, information) => {
-            // Which of the keys it is, SQLite says in words only.
+            // Which of the keys it is, SQLite says in words only, and where both are in use, it names the serial.
             let serial = information.message().contains("certificates.serial");
-            if serial { Conflict::SerialInUse.into() } else { Conflict::IdInUse.into() }
+            let only_serial = serial && find(connection, &id)?.is_none();
+            Err(if only_serial { Conflict::SerialInUse.into() } else { Conflict::IdInUse.into() })
         }
-        _ => Failure::from(error),
-    })?;
-    Ok(())
+        _ => Err(Failure::from(error)),
+    }
 }
 
 pub(crate) fn find(
