@@ -43,6 +43,16 @@ impl Database {
         database
     }
 
+    /// Takes everything out of it, as if it had just been made. Nobody may be connected: making another one takes ten
+    /// times as long.
+    pub(crate) fn clear(&self) {
+        let tables = "SELECT string_agg(quote_ident(tablename), ',') FROM pg_tables \
+                      WHERE schemaname = 'public' AND tablename <> 'schema_migrations'";
+        let truncate =
+            format!("DO $$ BEGIN EXECUTE 'TRUNCATE ' || ({tables}) || ' RESTART IDENTITY'; END $$");
+        administer(self.url.parse().unwrap(), truncate);
+    }
+
     pub(crate) async fn storage(&self) -> PgStorage {
         self.storage_with(PgOptions::default()).await
     }
