@@ -6,6 +6,7 @@
 //! `COYOTE_LOAD_SECONDS` says for how long orders are begun (15 unless it is set; 120 is the full run),
 //! `COYOTE_LOAD_RATE` how many a second are to be begun (200), `COYOTE_SEED` repeats the choice of whom to kill.
 
+mod abuse;
 mod nemesis;
 mod patient;
 mod tally;
@@ -29,6 +30,10 @@ use crate::{
 
 /// Clients at the same time, each with an account.
 const CLIENTS: u64 = 24;
+/// Of so many certificates, one is revoked.
+const REVOKED: u64 = 10;
+/// After so many orders, a client changes its key.
+const RENEWED: u64 = 25;
 
 #[test]
 fn every_order_ends_valid_and_once_while_replicas_die_and_the_database_restarts() {
@@ -39,9 +44,11 @@ fn every_order_ends_valid_and_once_while_replicas_die_and_the_database_restarts(
     let watched = replicas.postgres.query(include_str!("../../invariants/history.sql"));
     assert!(watched.is_empty(), "{watched:?}");
 
-    let (load, mut nemesis) = (Load::new(&replicas, rate, duration), Nemesis::new(seed, duration));
+    let (load, mut nemesis) = (Load::new(rate, duration), Nemesis::new(seed, duration));
+    let mut patients: Vec<_> =
+        (0..CLIENTS).map(|number| Patient::new(&replicas, number, &load.tally)).collect();
     let certified: Vec<Certified> = thread::scope(|scope| {
-        let clients: Vec<_> = load.patients.iter().map(|patient| scope.spawn(|| load.run(patient))).collect();
+        let clients: Vec<_> = patients.iter_mut().map(|patient| scope.spawn(|| load.run(patient))).collect();
         nemesis.run(&mut replicas.members, &replicas.postgres);
         clients.into_iter().flat_map(|client| client.join().expect("no panic")).collect()
     });
@@ -53,6 +60,7 @@ fn every_order_ends_valid_and_once_while_replicas_die_and_the_database_restarts(
     let failures = load.tally.failures();
     assert!(failures.is_empty(), "{} of the orders failed: {failures:?}", failures.len());
     require_kept(&replicas, &certified);
+    require_revoked(&replicas, &load.tally);
     require_sound(&replicas);
 }
 
@@ -64,6 +72,16 @@ fn require_kept(replicas: &Replicas, certified: &[Certified]) {
     let lost: Vec<_> = known.iter().filter(|serial| issued.binary_search(serial).is_err()).collect();
     assert!(lost.is_empty(), "I16: certificates that clients have and the store has not: {lost:?}");
     assert_eq!(known.len(), issued.len(), "certificates that no client has");
+}
+
+/// I13: what clients have revoked is revoked, and nothing else.
+fn require_revoked(replicas: &Replicas, tally: &Tally) {
+    let revoked = replicas.postgres.number("SELECT count(*) FROM certificates WHERE revoked IS NOT NULL");
+    assert_eq!(
+        revoked,
+        tally.revoked.load(Ordering::Relaxed),
+        "I13: revoked certificates in the store, and of the clients"
+    );
 }
 
 /// The invariants, by query.
@@ -79,7 +97,6 @@ fn require_sound(replicas: &Replicas) {
 
 /// Orders that begin at a steady rate, ready or not.
 struct Load {
-    patients: Vec<Patient>,
     tally: Arc<Tally>,
     next: AtomicU64,
     began: Instant,
@@ -88,14 +105,13 @@ struct Load {
 }
 
 impl Load {
-    fn new(replicas: &Replicas, rate: u64, duration: Duration) -> Self {
+    fn new(rate: u64, duration: Duration) -> Self {
         let tally = Arc::new(Tally::default());
-        let patients = (0..CLIENTS).map(|number| Patient::new(replicas, number, &tally)).collect();
-        Self { patients, tally, next: AtomicU64::new(0), began: Instant::now(), rate, duration }
+        Self { tally, next: AtomicU64::new(0), began: Instant::now(), rate, duration }
     }
 
-    /// One client's orders, one after the other.
-    fn run(&self, patient: &Patient) -> Vec<Certified> {
+    /// One client's orders, one after the other. Some certificates are revoked, and some keys changed, on the way.
+    fn run(&self, patient: &mut Patient) -> Vec<Certified> {
         let mut certified = Vec::new();
         loop {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -105,11 +121,21 @@ impl Load {
             }
             thread::sleep(due.saturating_sub(self.began.elapsed()));
             let began = Instant::now();
-            match patient.issue(number) {
+            let issued = patient.issue(number);
+            self.tally.took(began.elapsed());
+            let done = issued.and_then(|done| {
+                if number.is_multiple_of(REVOKED) {
+                    patient.revoke(&done.chain)?;
+                }
+                if number.is_multiple_of(RENEWED) {
+                    patient.change_key()?;
+                }
+                Ok(done)
+            });
+            match done {
                 Ok(done) => certified.push(done),
                 Err(why) => self.tally.fail(format!("n{number}: {why}")),
             }
-            self.tally.took(began.elapsed());
         }
     }
 

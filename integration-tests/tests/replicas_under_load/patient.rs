@@ -25,26 +25,28 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const ANOTHER: Duration = Duration::from_millis(50);
 /// How long it waits for what is under way, if it is not told.
 const POLL: Duration = Duration::from_millis(250);
-/// Of so many requests, one is sent again as it is, to another replica.
-const REPLAYED: usize = 50;
+/// Of so many requests, one is sent again as it is, to another replica, and one has a nonce that was made up.
+const ABUSED: usize = 50;
 
 /// A client and its account.
 pub struct Patient {
-    replicas: Vec<Http>,
+    pub(crate) replicas: Vec<Http>,
     directory: Value,
     responder: Arc<Responder>,
-    key: Key,
+    pub(crate) key: Key,
     certificate_key: PKey<Private>,
-    account: String,
+    pub(crate) account: String,
     turn: AtomicUsize,
     nonces: Mutex<Vec<String>>,
-    tally: Arc<Tally>,
+    pub(crate) tally: Arc<Tally>,
 }
 
 /// A certificate that a client has.
 pub struct Certified {
     /// Its serial, as the store writes it.
     pub serial: String,
+    /// It, and what it hangs on: PEM.
+    pub chain: String,
 }
 
 impl Patient {
@@ -117,7 +119,8 @@ impl Patient {
             return Err(format!("I09: a certificate for {names:?}"));
         }
         let serial = certificate.serial_number().to_bn().expect("a number").to_vec();
-        Ok(Certified { serial: serial.iter().map(|octet| format!("{octet:02x}")).collect() })
+        let serial = serial.iter().map(|octet| format!("{octet:02x}")).collect();
+        Ok(Certified { serial, chain: chain.into() })
     }
 
     fn read(&self, url: &str) -> Result<Object, String> {
@@ -143,7 +146,7 @@ impl Patient {
     }
 
     /// Posts a payload, or reads, until there is an answer that is neither "not now" nor "another nonce".
-    fn post(&self, url: &str, payload: Option<&Value>) -> Result<Response, String> {
+    pub(crate) fn post(&self, url: &str, payload: Option<&Value>) -> Result<Response, String> {
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
             let (http, another) = (self.replica(), self.replica());
@@ -156,7 +159,10 @@ impl Patient {
                     self.tally.bad_nonce.fetch_add(1, Ordering::Relaxed);
                 }
                 _ => {
-                    self.replay(another, &request);
+                    if self.turn.load(Ordering::Relaxed).is_multiple_of(ABUSED) {
+                        self.replay(another, &request);
+                        self.forge(another);
+                    }
                     return Ok(answer);
                 }
             }
@@ -164,7 +170,17 @@ impl Patient {
         Err(format!("{url}: no answer in {PATIENCE:?}"))
     }
 
-    fn signed(&self, http: &Http, nonce: &str, url: &str, payload: Option<&Value>) -> Request {
+    pub(crate) fn signed(&self, http: &Http, nonce: &str, url: &str, payload: Option<&Value>) -> Request {
+        self.to_be_signed(http, nonce, url, payload).request()
+    }
+
+    pub(crate) fn to_be_signed(
+        &self,
+        http: &Http,
+        nonce: &str,
+        url: &str,
+        payload: Option<&Value>,
+    ) -> Signed {
         let mut protected = json!({"alg": self.key.alg, "nonce": nonce, "url": url});
         let (member, who) = if self.account.is_empty() {
             ("jwk", self.key.jwk.clone())
@@ -173,25 +189,11 @@ impl Patient {
         };
         protected[member] = who;
         let payload = payload.map(|payload| payload.to_string().into_bytes()).unwrap_or_default();
-        Signed { target: http.target(url), protected, payload, key: self.key.clone() }.request()
-    }
-
-    /// I01: a nonce that was used is used, also at another replica.
-    fn replay(&self, another: &Http, request: &Request) {
-        if !self.turn.load(Ordering::Relaxed).is_multiple_of(REPLAYED) {
-            return;
-        }
-        let Some(answer) = self.send(another, request) else { return };
-        match answer.problem().as_deref() {
-            Some("badNonce") => {
-                self.tally.replays.fetch_add(1, Ordering::Relaxed);
-            }
-            _ => self.tally.fail(format!("I01: a used nonce was accepted: {answer}")),
-        }
+        Signed { target: http.target(url), protected, payload, key: self.key.clone() }
     }
 
     /// Sends a request once. `None` if it is to be sent again after what was waited already.
-    fn send(&self, http: &Http, request: &Request) -> Option<Response> {
+    pub(crate) fn send(&self, http: &Http, request: &Request) -> Option<Response> {
         self.tally.ask();
         let answer = match http.try_send(request) {
             Err(_) => {
@@ -220,7 +222,7 @@ impl Patient {
         None
     }
 
-    fn nonce(&self, http: &Http) -> Option<String> {
+    pub(crate) fn nonce(&self, http: &Http) -> Option<String> {
         if let Some(nonce) = self.nonces.lock().unwrap().pop() {
             return Some(nonce);
         }
@@ -236,7 +238,7 @@ impl Patient {
         &self.replicas[self.turn.fetch_add(1, Ordering::Relaxed) % self.replicas.len()]
     }
 
-    fn resource(&self, name: &str) -> String {
+    pub(crate) fn resource(&self, name: &str) -> String {
         self.directory[name].as_str().expect("a URL").to_owned()
     }
 }

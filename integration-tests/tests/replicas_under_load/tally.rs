@@ -24,6 +24,12 @@ pub struct Tally {
     pub bad_nonce: AtomicU64,
     /// Used nonces that were sent again, and refused.
     pub replays: AtomicU64,
+    /// Nonces that nobody had issued, and that were refused.
+    pub forgeries: AtomicU64,
+    /// Requests signed with a key that had been given up, and refused.
+    pub old_keys: AtomicU64,
+    /// Certificates that were revoked.
+    pub revoked: AtomicU64,
     times: Mutex<Vec<Duration>>,
     failures: Mutex<Vec<String>>,
 }
@@ -69,13 +75,16 @@ impl fmt::Display for Tally {
         write!(
             f,
             "{} requests: {} without a server, {} without an answer, {} times 503, {} times badNonce, \
-             {} replays refused; an issuance took {:.3?} (median), {:.3?} (p99), {:.3?} (longest)",
+             {} replays, {} made-up nonces and {} old keys refused, {} certificates revoked; an issuance took {:.3?} (median), {:.3?} (p99), {:.3?} (longest)",
             read(&self.asked),
             read(&self.refused),
             read(&self.lost),
             read(&self.unavailable),
             read(&self.bad_nonce),
             read(&self.replays),
+            read(&self.forgeries),
+            read(&self.old_keys),
+            read(&self.revoked),
             at(50).unwrap_or_default(),
             at(99).unwrap_or_default(),
             at(100).unwrap_or_default(),
