@@ -7,10 +7,7 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
-use crate::{
-    ConnectError,
-    pool::{Link, Pool},
-};
+use crate::{ConnectError, pool::Pool};
 
 /// The migrations, by version, the oldest first. None is ever changed once it was released.
 const MIGRATIONS: &[(&str, &str)] =
@@ -21,16 +18,16 @@ const MIGRATIONS: &[(&str, &str)] =
 const LOCK: i64 = 0x636f_796f_7465;
 
 /// Runs the migrations that have not been run, all or none, if it may, and answers the connection.
-pub(crate) async fn run(pool: &Pool, allowed: bool) -> Result<Link, ConnectError> {
-    let mut link = pool.connector().open().await.map_err(ConnectError::Database)?;
+pub(crate) async fn run(pool: &Pool, allowed: bool) -> Result<AsyncPgConnection, ConnectError> {
+    let mut connection = pool.connector().open().await.map_err(ConnectError::Database)?;
     if !allowed {
-        current(&mut link.connection).await?;
-        return Ok(link);
+        current(&mut connection).await?;
+        return Ok(connection);
     }
-    let unknown = migrate(&mut link.connection).await.map_err(ConnectError::Database)?;
+    let unknown = migrate(&mut connection).await.map_err(ConnectError::Database)?;
     match unknown {
         Some(found) => Err(ConnectError::Newer { found }),
-        None => Ok(link),
+        None => Ok(connection),
     }
 }
 

@@ -5,27 +5,28 @@ use std::{
     future::{Future, poll_fn},
     io,
     pin::pin,
-    sync::atomic::{AtomicBool, Ordering},
-    task::Poll,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use coyote_storage::BoxError;
 use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult};
 use diesel_async::AsyncPgConnection;
-use futures_util::future::{Either, select};
-use tokio::{
-    runtime::{Handle, Runtime},
-    task::JoinHandle,
-};
+use futures_util::future::{BoxFuture, Either, select};
+use tokio::runtime::{Handle, Runtime};
 use tokio_postgres::{NoTls, Socket, tls::TlsStream};
 
 use crate::{PgOptions, url::Place};
 
 /// Connections to one database.
 ///
-/// They live on a runtime of their own: what reads and writes a connection's socket is a task on the runtime that
-/// opened it, and on that of a web server's worker it would wait for whatever else that worker does.
+/// They live on a runtime of their own, which knows when a socket has something to read, whatever runtime the callers
+/// have, and outlives it. But it reads and writes none: whoever has a connection does ([`Borrowed::drive`]). With a task
+/// for each connection, each statement would wake another thread, and each answer this one.
 pub(crate) struct Pool {
     connections: managed::Pool<Connector>,
     connector: Connector,
@@ -43,11 +44,14 @@ pub(crate) struct Connector {
 
 /// An open connection.
 pub(crate) struct Link {
-    pub(crate) connection: AsyncPgConnection,
-    driver: JoinHandle<()>,
+    connection: AsyncPgConnection,
+    driver: Mutex<Driver>,
     /// Whether the last who had it had the answer to all that they asked.
     quiet: AtomicBool,
 }
+
+/// What reads and writes a connection's socket, as often as it is polled. `None` once the connection is closed.
+struct Driver(Option<BoxFuture<'static, Result<(), tokio_postgres::Error>>>);
 
 /// A connection for one operation. Whoever lets go of it in the middle of something closes it, and the server takes
 /// back what was open.
@@ -104,8 +108,18 @@ impl fmt::Debug for Pool {
 }
 
 impl Connector {
-    /// A connection that is nobody else's, and is closed when it is dropped.
-    pub(crate) async fn open(&self) -> Result<Link, BoxError> {
+    /// A connection that is nobody else's, driven by a task, and closed when it is dropped.
+    pub(crate) async fn open(&self) -> Result<AsyncPgConnection, BoxError> {
+        let Link { connection, driver, quiet: _ } = self.link().await?;
+        let mut driver = driver.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.runtime.spawn(poll_fn(move |context| {
+            driver.attend(context);
+            if driver.is_over() { Poll::Ready(()) } else { Poll::Pending }
+        }));
+        Ok(connection)
+    }
+
+    async fn link(&self) -> Result<Link, BoxError> {
         let (place, timeout) = (self.place.clone(), self.timeout);
         // Also the time-out: tokio-postgres has one for the handshake with TCP only.
         let link = self.runtime.spawn(async move { tokio::time::timeout(timeout, open(&place)).await });
@@ -138,17 +152,47 @@ impl Link {
     where
         S: TlsStream + Unpin + Send + 'static,
     {
-        let driver = tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "a connection to the database was lost"
-                );
-            }
-        });
-        let connection = AsyncPgConnection::try_from(client).await?;
+        let driver = Mutex::new(Driver(Some(Box::pin(connection))));
+        let connection = driving(&driver, AsyncPgConnection::try_from(client)).await?;
         Ok(Self { connection, driver, quiet: AtomicBool::new(true) })
     }
+
+    /// Whether the server, or the last who had it, has closed it.
+    fn is_closed(&self) -> bool {
+        let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
+        driver.attend(&mut Context::from_waker(Waker::noop()));
+        driver.is_over()
+    }
+}
+
+impl Driver {
+    /// Reads and writes what can be, and has the task woken when there is more.
+    fn attend(&mut self, context: &mut Context<'_>) {
+        let Some(connection) = &mut self.0 else { return };
+        let Poll::Ready(end) = connection.as_mut().poll(context) else { return };
+        self.0 = None; // by which whoever waits for an answer is told
+        if let Err(error) = end {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a connection to the database was lost");
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+/// Does the work, and what its connection has to do for it. All that the work wants to send when it first waits is sent
+/// together.
+async fn driving<T>(driver: &Mutex<Driver>, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        let done = work.as_mut().poll(context);
+        if done.is_pending() {
+            driver.lock().unwrap_or_else(PoisonError::into_inner).attend(context);
+        }
+        done
+    })
+    .await
 }
 
 impl managed::Manager for Connector {
@@ -156,13 +200,13 @@ impl managed::Manager for Connector {
     type Error = BoxError;
 
     async fn create(&self) -> Result<Link, BoxError> {
-        self.open().await
+        self.link().await
     }
 
-    /// Without a question to the server, which would double the round trips of most operations: whoever reads the
-    /// socket knows when it is closed.
+    /// Without a question to the server, which would double the round trips of most operations: the socket tells when it
+    /// was closed.
     async fn recycle(&self, link: &mut Link, _: &Metrics) -> RecycleResult<BoxError> {
-        if link.driver.is_finished() || !link.quiet.load(Ordering::Relaxed) {
+        if !link.quiet.load(Ordering::Relaxed) || link.is_closed() {
             return Err(RecycleError::message("the connection is closed"));
         }
         Ok(())
@@ -174,6 +218,11 @@ impl Borrowed {
         &self.0.connection
     }
 
+    /// Does the work that uses the connection. Without this, nothing goes to the server, and nothing comes.
+    pub(crate) async fn drive<T>(&self, work: impl Future<Output = T>) -> T {
+        driving(&self.0.driver, work).await
+    }
+
     /// Nothing is open or under way: somebody else may have it.
     pub(crate) fn settle(&self) {
         self.0.quiet.store(true, Ordering::Relaxed);
@@ -183,7 +232,7 @@ impl Borrowed {
 impl Drop for Borrowed {
     fn drop(&mut self) {
         if !self.0.quiet.load(Ordering::Relaxed) {
-            self.0.driver.abort();
+            *self.0.driver.lock().unwrap_or_else(PoisonError::into_inner) = Driver(None);
         }
     }
 }
@@ -197,7 +246,7 @@ struct OwnRuntime {
 impl OwnRuntime {
     fn start() -> io::Result<Self> {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
-        let runtime = builder.worker_threads(2).thread_name("coyote-postgres").enable_all().build()?;
+        let runtime = builder.worker_threads(1).thread_name("coyote-postgres").enable_all().build()?;
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
 }

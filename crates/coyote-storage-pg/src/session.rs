@@ -65,6 +65,11 @@ impl Session {
         self.0.borrowed.connection()
     }
 
+    /// Does the whole operation. See [`Borrowed::drive`].
+    pub(crate) async fn drive<T>(&self, operation: impl Future<Output = T>) -> T {
+        self.0.borrowed.drive(operation).await
+    }
+
     /// Begins the transaction, and reads. One round trip.
     pub(crate) async fn begin_with<T>(
         &self,

@@ -98,9 +98,9 @@ struct Size {
 pub async fn statistics(url: &str) -> Result<Statistics, ConnectError> {
     let options = PgOptions::default();
     let pool = Pool::new(Place::new(url, &options)?, &options).map_err(ConnectError::Database)?;
-    let mut link = pool.connector().open().await.map_err(ConnectError::Database)?;
-    let schema = migrate::current(&mut link.connection).await?;
-    read(&mut link.connection, schema).await.map_err(ConnectError::Database)
+    let mut connection = pool.connector().open().await.map_err(ConnectError::Database)?;
+    let schema = migrate::current(&mut connection).await?;
+    read(&mut connection, schema).await.map_err(ConnectError::Database)
 }
 
 async fn read(connection: &mut AsyncPgConnection, schema: String) -> Result<Statistics, BoxError> {

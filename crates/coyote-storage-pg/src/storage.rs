@@ -51,9 +51,9 @@ impl PgStorage {
     /// See [`ConnectError`]. A database that a later version has changed is refused, and left as it is.
     pub async fn connect(url: &str, options: PgOptions) -> Result<Self, ConnectError> {
         let pool = Pool::new(Place::new(url, &options)?, &options).map_err(ConnectError::Database)?;
-        let link = migrate::run(&pool, options.migrate).await?;
-        let resealing = Resealing::open(&link.connection, &options.sealing).await?;
-        let nonces = nonce::Nonces::open(&link.connection, &options.sealing, options.nonce_lifetime).await;
+        let connection = migrate::run(&pool, options.migrate).await?;
+        let resealing = Resealing::open(&connection, &options.sealing).await?;
+        let nonces = nonce::Nonces::open(&connection, &options.sealing, options.nonce_lifetime).await;
         let nonces = nonces.map_err(ConnectError::Database)?;
         let carrier = OnceLock::new();
         Ok(Self { pool, nonces, carrier, sealing: options.sealing, resealing })
@@ -110,8 +110,11 @@ impl PgStorage {
     {
         let borrowed = self.pool.borrow().await.map_err(|error| unavailable(doing, error))?;
         let session = Session::new(borrowed);
-        let outcome = body(session.clone()).await;
-        session.end().await;
-        Ok(outcome)
+        let work = async {
+            let outcome = body(session.clone()).await;
+            session.clone().end().await;
+            outcome
+        };
+        Ok(session.drive(work).await)
     }
 }

@@ -146,7 +146,7 @@ impl Line {
         let channel = format!("{PROBED}{}", backend.unwrap_or_default());
         self.ask(&format!("LISTEN {channel}")).await?;
         let other = connector.open().await.map_err(Deaf::Lost)?;
-        (&mut &other.connection).batch_execute(&format!("NOTIFY {channel}")).await.map_err(lost)?;
+        (&mut &other).batch_execute(&format!("NOTIFY {channel}")).await.map_err(lost)?;
         if timeout(PROBE, ear.probe.notified()).await.is_err() {
             return Err(Deaf::Silent);
         }
