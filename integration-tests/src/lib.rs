@@ -8,6 +8,7 @@
 //! A server of another make can be tested, too, to test the tests: only what starts it is particular to acmed.
 
 mod acmed;
+mod authority;
 mod client;
 mod csr;
 mod database;
@@ -28,6 +29,7 @@ mod user;
 mod world;
 
 pub use acmed::{Acmed, Setup, free_port, program};
+pub use authority::{Authority, Credentials};
 pub use client::{Account, Client, DIRECTORY, Object};
 pub use csr::{Csr, dns_name};
 pub use database::Database;

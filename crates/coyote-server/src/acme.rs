@@ -20,7 +20,7 @@ use crate::{
     url::{InvalidBaseUrl, Urls, path},
     validate::{
         AddressPolicy, Caa, ChallengeValidator, Dns01, DnsResolver, Http01, InvalidServers, Network,
-        NetworkLimits, TlsAlpn01,
+        NetworkLimits, Perspectives, TlsAlpn01,
     },
     work::Workshop,
 };
@@ -40,6 +40,7 @@ pub struct Acme {
     pub(crate) issuer: Arc<dyn Issuer>,
     pub(crate) validators: Vec<Arc<dyn ChallengeValidator>>,
     pub(crate) network: Network,
+    pub(crate) perspectives: Perspectives,
     pub(crate) caa: Option<Caa>,
     pub(crate) policy: Arc<dyn Policy>,
     pub(crate) key_policy: KeyPolicy,
@@ -68,6 +69,7 @@ pub struct AcmeBuilder {
     issuer: Arc<dyn Issuer>,
     validators: Vec<Arc<dyn ChallengeValidator>>,
     network: Option<Network>,
+    perspectives: Perspectives,
     caa: Option<Caa>,
     policy: Arc<dyn Policy>,
     key_policy: KeyPolicy,
@@ -125,6 +127,7 @@ impl Acme {
             issuer,
             validators: Vec::new(),
             network: None,
+            perspectives: Perspectives::default(),
             caa: None,
             policy: Arc::new(AllowAll),
             key_policy: KeyPolicy::default(),
@@ -201,6 +204,11 @@ impl AcmeBuilder {
     /// How validators reach the outside. Default: the system's resolver and [`AddressPolicy::public`].
     pub fn with_network(self, network: Network) -> Self {
         Self { network: Some(network), ..self }
+    }
+
+    /// Who else has to see what is seen through the network, CAA records included. Default: nobody.
+    pub fn with_perspectives(self, perspectives: Perspectives) -> Self {
+        Self { perspectives, ..self }
     }
 
     /// Has CAA records looked at, through the network's resolver: when a name was proved, and again before it is
@@ -311,6 +319,7 @@ impl AcmeBuilder {
             issuer: self.issuer,
             validators,
             network,
+            perspectives: self.perspectives,
             caa: self.caa,
             policy: self.policy,
             key_policy: self.key_policy,

@@ -11,6 +11,7 @@ pub mod issue;
 mod limits;
 mod outage;
 pub mod policy;
+mod post;
 mod reply;
 mod service;
 pub mod trace;

@@ -140,7 +140,12 @@ limits! {
     waiting_validations: u32 = 2_048;
     /// Issuances at the same time.
     concurrent_issuances: u32 = 64;
-    /// How long one attempt to validate a challenge may take.
+    /// Bytes in what another perspective is asked, and in what it answers.
+    perspective_message: u32 = 256 * 1024;
+    /// Tasks that `acmed perspective` looks at, for all who ask; it turns further ones away.
+    perspective_tasks: u32 = 256;
+    /// How long one attempt to validate a challenge may take; if there are other perspectives, twice: from here, then from
+    /// there.
     validation_time: Duration = 10 * SECOND;
     /// Attempts to validate a challenge, where the answer could not be seen.
     validation_attempts: u32 = 3;

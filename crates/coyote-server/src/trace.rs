@@ -37,7 +37,7 @@ struct Seen {
 }
 
 impl Trace {
-    /// How many events are kept, verdicts apart. What comes after is counted only.
+    /// How many events are kept, conclusions apart. What comes after is counted only.
     pub const MAX_EVENTS: usize = 256;
 
     /// Begins to record what is done for this request about `subject`, as in `http-01 example.org`.
@@ -56,8 +56,7 @@ impl Trace {
         let event = event.bounded();
         tracing::debug!(target: "coyote::trace", request_id = %self.id, subject = %self.subject, at_ms, "{event}");
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_verdict = matches!(event, TraceEvent::Verdict { .. });
-        if seen.events.len() < Self::MAX_EVENTS || is_verdict {
+        if seen.events.len() < Self::MAX_EVENTS || event.concludes() {
             seen.events.push(TimedEvent { at_ms, event });
         } else {
             seen.dropped += 1;

@@ -4,7 +4,10 @@
 //! what is still a draft [`DnsAccount01`] and [`DnsPersist01`]; the builder is told which of them are offered, and of an
 //! embedder's own. Whatever a validator asks of strangers goes through
 //! [`Network`], the one place that resolves names and opens sockets, and that refuses addresses that the
-//! [`AddressPolicy`] forbids. [`Caa`] is what the holders of names say about CAs.
+//! [`AddressPolicy`] forbids. [`Caa`] is what the holders of names say about CAs. [`Perspectives`] look from other
+//! places, too.
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use coyote_protocol::{ChallengeType, Identifier, KeyAuthorization, Problem, ProblemType, Timestamp, Token};
@@ -20,6 +23,7 @@ mod dns_account_01;
 mod dns_persist_01;
 mod http_01;
 mod network;
+mod perspective;
 mod resolver;
 mod tls;
 mod tls_alpn_01;
@@ -32,6 +36,10 @@ pub use dns_account_01::DnsAccount01;
 pub use dns_persist_01::{DnsPersist01, DnsPersistDraft, DnsPersistRecord};
 pub use http_01::Http01;
 pub use network::{ConnectError, Host, InvalidUserAgent, Network, NetworkLimits, UserAgent};
+pub use perspective::{
+    CaaQuestion, CaaTask, ChallengeTask, Evidence, InvalidQuorum, InvalidRemote, Perspective, Perspectives,
+    RemotePerspective, RemoteSettings, Seen, Task, Vantage, answer as answer_task,
+};
 pub use resolver::{
     Authorities, DnsResolver, Dnssec, FixedResolver, InvalidNameServer, InvalidServers, NameServer,
     ResolveError, Resolver, ZoneResolver,
@@ -111,6 +119,30 @@ pub trait ChallengeValidator: Send + Sync + 'static {
 
     /// Looks for the answer. The caller bounds the time that it may take.
     async fn validate(&self, attempt: Attempt<'_>) -> Result<(), ValidationFailure>;
+}
+
+/// The same one, shared.
+#[async_trait]
+impl<V: ChallengeValidator + ?Sized> ChallengeValidator for Arc<V> {
+    fn challenge_type(&self) -> ChallengeType {
+        (**self).challenge_type()
+    }
+
+    fn offers(&self, identifier: &Identifier) -> bool {
+        (**self).offers(identifier)
+    }
+
+    fn has_token(&self) -> bool {
+        (**self).has_token()
+    }
+
+    fn members(&self, account_url: &str) -> Map<String, Value> {
+        (**self).members(account_url)
+    }
+
+    async fn validate(&self, attempt: Attempt<'_>) -> Result<(), ValidationFailure> {
+        (**self).validate(attempt).await
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 use coyote_server::{
     Acme, SystemClock, SystemEntropy,
     issue::{CaFiles, LocalCa},
-    validate::{Caa, Dns01, DnsAccount01, DnsPersist01, Http01, TlsAlpn01, danger::AcceptAnyChallenge},
+    validate::{
+        Caa, ChallengeValidator, Dns01, DnsAccount01, DnsPersist01, Http01, TlsAlpn01,
+        danger::AcceptAnyChallenge,
+    },
 };
 use openssl::x509::X509;
 
@@ -13,6 +16,7 @@ use crate::{
     config::{ChallengeKind, Config},
     failure::Failure,
     network::{Resolving, network},
+    perspective::perspectives,
     signer::CommandSigner,
     store::Store,
 };
@@ -54,6 +58,26 @@ fn certificates(path: &Path) -> Result<Vec<X509>, Failure> {
     }
 }
 
+/// The ways to prove control that are offered.
+pub(crate) fn validators(config: &Config) -> Result<Vec<Arc<dyn ChallengeValidator>>, Failure> {
+    let validator = |kind: &ChallengeKind| -> Result<Arc<dyn ChallengeValidator>, Failure> {
+        Ok(match kind {
+            kind if config.validation.danger_accept_any_challenge => {
+                Arc::new(AcceptAnyChallenge::new(kind.challenge_type()))
+            }
+            ChallengeKind::Http01 => Arc::new(Http01),
+            ChallengeKind::Dns01 => Arc::new(Dns01),
+            ChallengeKind::TlsAlpn01 => Arc::new(TlsAlpn01),
+            ChallengeKind::DnsAccount01 => Arc::new(DnsAccount01),
+            ChallengeKind::DnsPersist01 => {
+                let validator = DnsPersist01::new(config.persist_identities().iter().cloned());
+                Arc::new(validator.ok_or_else(|| Failure::new("dns-persist-01 has no name for this CA"))?)
+            }
+        })
+    };
+    config.validation.challenges.iter().map(validator).collect()
+}
+
 /// The server.
 pub(crate) fn build(
     config: &Config,
@@ -64,6 +88,7 @@ pub(crate) fn build(
 ) -> Result<Arc<Acme>, Failure> {
     let mut builder = Acme::builder(base_url, store.storage.clone(), Arc::new(ca))
         .with_network(network(config, resolving)?)
+        .with_perspectives(perspectives(config)?)
         .with_profiles(config.profiles()?)
         .with_limits(config.limits())
         .with_rate_limits(store.rate_limits.clone(), config.rate_limits.limits())
@@ -84,22 +109,8 @@ pub(crate) fn build(
     if let Some(nonces) = &store.nonces {
         builder = builder.with_nonces(nonces.clone());
     }
-    for challenge in &config.validation.challenges {
-        builder = match challenge {
-            kind if config.validation.danger_accept_any_challenge => {
-                builder.with_validator(AcceptAnyChallenge::new(kind.challenge_type()))
-            }
-            ChallengeKind::Http01 => builder.with_validator(Http01),
-            ChallengeKind::Dns01 => builder.with_validator(Dns01),
-            ChallengeKind::TlsAlpn01 => builder.with_validator(TlsAlpn01),
-            ChallengeKind::DnsAccount01 => builder.with_validator(DnsAccount01),
-            ChallengeKind::DnsPersist01 => {
-                let validator = DnsPersist01::new(config.persist_identities().iter().cloned());
-                builder.with_validator(
-                    validator.ok_or_else(|| Failure::new("dns-persist-01 has no name for this CA"))?,
-                )
-            }
-        };
+    for validator in validators(config)? {
+        builder = builder.with_validator(validator);
     }
     builder.build().map_err(Failure::because("the server cannot be put together"))
 }

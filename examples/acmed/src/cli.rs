@@ -11,6 +11,7 @@ mod beside;
 mod dns_persist;
 mod eab;
 mod migrate;
+mod perspective;
 mod sealing;
 mod why;
 mod would_issue;
@@ -19,6 +20,7 @@ pub(crate) use beside::Beside;
 pub(crate) use dns_persist::DnsPersist;
 pub(crate) use eab::{CreateKey, Eab, EabCommand, ListKeys, RevokeKey};
 pub(crate) use migrate::Migrate;
+pub(crate) use perspective::Perspective;
 pub(crate) use sealing::{Db, DbCommand, Look, NewKey, Rotate, SealingArgs, SealingCommand};
 pub(crate) use why::Why;
 pub(crate) use would_issue::WouldIssue;
@@ -60,6 +62,10 @@ pub(crate) enum Command {
     ///
     /// Exit status 0: it would be accepted, and this is what remains to be proved; 1: it would be refused.
     WouldIssue(WouldIssue),
+    /// Look, from this place on the network, for servers elsewhere: a perspective of theirs
+    ///
+    /// They name it in [[validation.perspective]], and what it has seen is part of their traces. Both ends show a certificate.
+    Perspective(Perspective),
     /// Say what the attempts at a validation or an issuance saw, step by step, whether the server runs or not
     ///
     /// Clients are told the trace of each attempt that failed.

@@ -4,7 +4,7 @@
 //! says what it is for. What cannot be read is refused with the line, before anything starts.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -17,6 +17,7 @@ use crate::failure::Failure;
 mod ca;
 mod limits;
 mod name_servers;
+mod perspective;
 mod policy;
 mod profile;
 mod rate_limits;
@@ -34,6 +35,7 @@ mod web_url;
 pub(crate) use ca::Ca;
 pub(crate) use limits::LimitsSection;
 pub(crate) use name_servers::{DnssecKind, NameServer, ZoneSection};
+pub(crate) use perspective::{Mutual, PerspectiveSection, PerspectiveServer};
 pub(crate) use policy::{Account, PolicySection, TrustSection};
 pub(crate) use profile::ProfileSection;
 pub(crate) use rate_limits::RateLimitsSection;
@@ -85,6 +87,7 @@ section! {
     retention: RetentionSection,
     sealing: SealingSection,
     http: Http,
+    perspective: PerspectiveServer,
     log: Log,
 }
 
@@ -122,6 +125,7 @@ impl Config {
         self.policy = self.policy.below(directory);
         self.validation = self.validation.below(directory);
         self.sealing = self.sealing.below(directory);
+        self.perspective = self.perspective.below(directory);
         self
     }
 
@@ -137,25 +141,11 @@ impl Config {
                 "terms_since says when terms of service changed that there are none of; set terms_of_service, too",
             ));
         }
+        self.check_validation()?;
         if self.validation.caa && self.directory.caa_identities.is_empty() {
             return Err(Failure::new(
                 "validation.caa has CAA records looked at, but no name there means this CA; set directory.caa_identities, too",
             ));
-        }
-        if self.validation.challenges.contains(&ChallengeKind::DnsPersist01)
-            && self.persist_identities().is_empty()
-        {
-            return Err(Failure::new(
-                "dns-persist-01 needs a name that means this CA; set validation.persist_identities",
-            ));
-        }
-        if let Some(zone) =
-            self.validation.zone.iter().find(|zone| zone.name.is_none() || zone.resolvers.is_empty())
-        {
-            let name = zone.name.as_ref().map_or("without a name".to_owned(), ToString::to_string);
-            return Err(Failure::new(format!(
-                "a [[validation.zone]] has a name and resolvers; look at the one {name}"
-            )));
         }
         match &self.base_url {
             None if self.listen.ip().is_unspecified() => Err(Failure::new(format!(
@@ -164,6 +154,44 @@ impl Config {
             ))),
             Some(base_url) if self.tls.is_some() && !base_url.is_https() => Err(Failure::new(format!(
                 "with tls, clients see https: change base_url from {base_url}, or remove tls"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same, of what `acmed perspective` reads as well.
+    pub(crate) fn check_validation(&self) -> Result<(), Failure> {
+        let validation = &self.validation;
+        if validation.challenges.contains(&ChallengeKind::DnsPersist01)
+            && self.persist_identities().is_empty()
+        {
+            return Err(Failure::new(
+                "dns-persist-01 needs a name that means this CA; set validation.persist_identities",
+            ));
+        }
+        let mut zones = validation.zone.iter();
+        if let Some(zone) = zones.find(|zone| zone.name.is_none() || zone.resolvers.is_empty()) {
+            let name = zone.name.as_ref().map_or("without a name".to_owned(), ToString::to_string);
+            return Err(Failure::new(format!(
+                "a [[validation.zone]] has a name and resolvers; look at the one {name}"
+            )));
+        }
+        let mut names = BTreeSet::new();
+        for place in &validation.perspective {
+            let (name, ..) = place.complete()?;
+            if !names.insert(name) {
+                return Err(Failure::new(format!("there are two perspectives called {name}")));
+            }
+        }
+        if validation.danger_accept_any_challenge && !names.is_empty() {
+            return Err(Failure::new(
+                "danger_accept_any_challenge looks at nothing, and perspectives do look; remove one of them",
+            ));
+        }
+        match validation.quorum.map(usize::from) {
+            Some(quorum) if !(1..=names.len()).contains(&quorum) => Err(Failure::new(format!(
+                "a quorum of {quorum} cannot be had: there are {} perspectives",
+                names.len()
             ))),
             _ => Ok(()),
         }

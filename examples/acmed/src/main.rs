@@ -19,6 +19,7 @@ mod log;
 mod migrate;
 mod network;
 mod output;
+mod perspective;
 mod sealing;
 mod serve;
 mod server;
@@ -52,6 +53,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Eab(eab) => eab::run(eab),
         Command::DnsPersist(wanted) => dns_persist::run(wanted),
         Command::WouldIssue(asked) => would_issue::run(asked),
+        Command::Perspective(asked) => perspective::run(asked),
         Command::Why(why) => why::run(why),
         Command::Migrate(migrate) => migrate::run(migrate),
         Command::Sealing(sealing) => sealing::run(sealing),

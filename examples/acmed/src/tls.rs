@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -38,9 +39,9 @@ enum Source {
 }
 
 /// A certificate with its chain, and its key.
-struct Identity {
-    key: PKey<Private>,
-    chain: Vec<X509>,
+pub(crate) struct Identity {
+    pub(crate) key: PKey<Private>,
+    pub(crate) chain: Vec<X509>,
 }
 
 impl Certificates {
@@ -92,15 +93,16 @@ impl Certificates {
 impl Source {
     async fn identity(&self) -> Result<Identity, Failure> {
         match self {
-            Self::Files(files) => Identity::read(files),
+            Self::Files(TlsFiles { certificate, key }) => Identity::read(certificate, key),
             Self::Own(source) => source.identity().await,
         }
     }
 }
 
 impl Identity {
-    fn read(TlsFiles { certificate, key }: &TlsFiles) -> Result<Self, Failure> {
-        let read = |path: &std::path::Path| {
+    /// Reads both from PEM.
+    pub(crate) fn read(certificate: &Path, key: &Path) -> Result<Self, Failure> {
+        let read = |path: &Path| {
             fs::read(path).map_err(Failure::because(format!("{} cannot be read", path.display())))
         };
         let [certificate_pem, key_pem] = [read(certificate)?, read(key)?];

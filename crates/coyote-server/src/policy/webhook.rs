@@ -19,9 +19,7 @@ use tokio::time::timeout;
 use url::{Host, Url};
 
 use super::{Applicant, Decision, Policy, Verdict};
-use crate::{clock::Clock, issue::Csr};
-
-mod call;
+use crate::{clock::Clock, issue::Csr, post};
 
 /// The longest sentence that a client is told in the words of a webhook, in characters.
 const LONGEST_DETAIL: usize = 500;
@@ -163,7 +161,7 @@ impl Webhook {
         let timestamp = self.clock.now().as_seconds().to_string();
         let signature = format!("sha256={}", self.sign(&timestamp, &body)?);
         let headers = [("x-coyote-timestamp", timestamp), ("x-coyote-signature", signature)];
-        let call = call::post(&self.url, self.connector.as_ref(), &headers, body, self.settings.max_answer);
+        let call = post::post(&self.url, self.connector.as_ref(), &headers, body, self.settings.max_answer);
         let answer =
             timeout(self.settings.timeout, call).await.map_err(|_| "the webhook took too long")??;
         let Answer { verdict, detail, rule } = serde_json::from_slice(&answer)?;

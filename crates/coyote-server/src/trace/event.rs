@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::Excerpt;
+use super::{Excerpt, TimedEvent};
 
 /// How many records of one DNS answer are kept.
 const MAX_RECORDS: usize = 32;
@@ -151,6 +151,25 @@ pub enum TraceEvent {
         /// What that means.
         says: Excerpt,
     },
+    /// What was seen elsewhere: a step of another perspective's.
+    Elsewhere {
+        /// Where.
+        place: Excerpt,
+        /// The step, and when it happened since that perspective began to look.
+        seen: Box<TimedEvent>,
+    },
+    /// Whether another perspective sees the same.
+    Perspective {
+        /// Its name and region.
+        place: Excerpt,
+        /// What it says.
+        says: Excerpt,
+    },
+    /// Whether enough perspectives see the same.
+    Quorum {
+        /// How many do, and how many have to.
+        says: Excerpt,
+    },
     /// Anything else that an embedder's own code has to tell.
     Note {
         /// What it says.
@@ -181,6 +200,11 @@ impl TraceEvent {
     /// A free-form remark.
     pub fn note(text: impl AsRef<str>) -> Self {
         Self::Note { text: Excerpt::new(text) }
+    }
+
+    /// Whether it is a conclusion, for which there is always room.
+    pub(super) fn concludes(&self) -> bool {
+        matches!(self, Self::Verdict { .. } | Self::Perspective { .. } | Self::Quorum { .. })
     }
 
     /// The event without what is too much of it.
@@ -238,6 +262,11 @@ impl fmt::Display for TraceEvent {
             Self::Redirect { from, to } => write!(f, "redirect   {from} to {to}"),
             Self::Caa { name, at: Some(at), says } => write!(f, "caa        of {name}, at {at}: {says}"),
             Self::Caa { name, at: None, says } => write!(f, "caa        of {name}: {says}"),
+            Self::Elsewhere { place, seen } => {
+                write!(f, "elsewhere  {place}, after {} ms: {}", seen.at_ms, seen.event)
+            }
+            Self::Perspective { place, says } => write!(f, "place      {place}: {says}"),
+            Self::Quorum { says } => write!(f, "quorum     {says}"),
             Self::Note { text } => write!(f, "note       {text}"),
             Self::Verdict { problem: None } => write!(f, "verdict    valid"),
             Self::Verdict { problem: Some(problem) } => write!(f, "verdict    failed: {problem}"),

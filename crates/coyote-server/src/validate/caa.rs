@@ -60,6 +60,11 @@ impl Caa {
         (!issuers.is_empty()).then_some(Self { issuers })
     }
 
+    /// The names that the CA goes by.
+    pub fn issuers(&self) -> &[DnsName] {
+        &self.issuers
+    }
+
     /// Whether CAA records permit all of this. Each name is asked for once, whatever number of subjects are at or
     /// below it; nothing is remembered for the next time.
     ///

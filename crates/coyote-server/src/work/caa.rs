@@ -1,30 +1,19 @@
 //! CAA, when a name was proved and again when it is to be signed for. RFC 8659 section 3.
 
-use coyote_protocol::{ChallengeType, Identifier, Problem, ProblemType};
-use coyote_storage::{Account, Authorization, Order};
+use coyote_protocol::{Problem, ProblemType};
+use coyote_storage::{Authorization, Order};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
+use super::validate::GRACE;
 use crate::{
     acme::Acme,
     error::Result,
     service::own_certificate::BY_OPERATOR,
     trace::{Trace, TraceEvent},
-    validate::{CaaSubject, ValidationFailure},
+    validate::{CaaQuestion, CaaSubject, CaaTask, Task, ValidationFailure},
 };
 
 impl Acme {
-    /// Whether CAA records permit a certificate for a name that was just proved.
-    pub(super) async fn check_caa(
-        &self,
-        identifier: &Identifier,
-        account: &Account,
-        method: &ChallengeType,
-        trace: &Trace,
-    ) -> Result<(), ValidationFailure> {
-        let account_url = &self.urls.account(&account.id);
-        self.ask_caa(&[CaaSubject { identifier, account_url, method }], trace).await
-    }
-
     /// Whether CAA records still permit the order's certificate. Names that the operator vouches for are not asked.
     /// The permit is given back while that takes long.
     ///
@@ -48,7 +37,12 @@ impl Acme {
             by_challenge.then_some(CaaSubject { identifier, account_url, method })
         });
         let subjects: Vec<_> = subjects.collect();
-        let checked = self.stepping_aside(permit, self.ask_caa(&subjects, trace)).await;
+        let asking = async {
+            self.ask_caa(&subjects, trace).await?;
+            let task = Task { request: trace.id(), challenge: None, caa: self.caa_task(&subjects) };
+            self.perspectives.corroborate(task, self.limits.validation_time + GRACE, trace).await
+        };
+        let checked = self.stepping_aside(permit, asking).await;
         match checked.unwrap_or_else(|| Err(gave_way(trace))) {
             Ok(()) => Ok(Ok(())),
             Err(ValidationFailure::Definitive(problem)) => Ok(Err(problem)),
@@ -56,7 +50,22 @@ impl Acme {
         }
     }
 
-    async fn ask_caa(&self, subjects: &[CaaSubject<'_>], trace: &Trace) -> Result<(), ValidationFailure> {
+    /// What others are asked about CAA records; nothing if nobody is.
+    pub(super) fn caa_task(&self, subjects: &[CaaSubject<'_>]) -> Option<CaaTask> {
+        let caa = self.caa.as_ref()?;
+        let question = |subject: &CaaSubject<'_>| CaaQuestion {
+            identifier: subject.identifier.clone(),
+            account_url: subject.account_url.to_owned(),
+            method: subject.method.clone(),
+        };
+        Some(CaaTask { issuers: caa.issuers().to_vec(), subjects: subjects.iter().map(question).collect() })
+    }
+
+    pub(super) async fn ask_caa(
+        &self,
+        subjects: &[CaaSubject<'_>],
+        trace: &Trace,
+    ) -> Result<(), ValidationFailure> {
         let Some(caa) = &self.caa else { return Ok(()) };
         let checking = caa.check(subjects, self.network.resolver(), trace);
         timeout(self.limits.validation_time, checking).await.unwrap_or_else(|_| {

@@ -18,11 +18,11 @@ use crate::{
     error::{Error, Result},
     service::chain,
     trace::{Trace, TraceEvent},
-    validate::{Attempt, ValidationFailure},
+    validate::{Attempt, CaaSubject, ChallengeTask, Task, ValidationFailure},
 };
 
 /// How much longer than it should a validator may take. One that keeps the time itself can say what it waited for.
-const GRACE: Duration = Duration::from_secs(1);
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 impl Acme {
     /// Starts a validation, and answers the authorization as it is when the client has waited long enough.
@@ -129,12 +129,13 @@ impl Acme {
     ) -> Result<(), ValidationFailure> {
         let validator = self.validator(&challenge.kind).filter(|validator| validator.offers(identifier));
         let validator = validator.ok_or_else(|| switched_off(&challenge.kind))?;
+        let (account_url, thumbprint) = (self.urls.account(&account.id), account.key.thumbprint());
         let attempt = Attempt {
-            account_url: &self.urls.account(&account.id),
+            account_url: &account_url,
             identifier: &identifier.base(),
             wildcard: identifier.is_wildcard(),
             token: &challenge.token,
-            key_authorization: &KeyAuthorization::new(&challenge.token, account.key.thumbprint()),
+            key_authorization: &KeyAuthorization::new(&challenge.token, thumbprint),
             network: &self.network,
             now: self.clock.now(),
             trace,
@@ -144,7 +145,22 @@ impl Acme {
             let detail = format!("{identifier} did not answer in time");
             Err(ValidationFailure::Transient(Problem::new(ProblemType::Connection, detail)))
         })?;
-        self.check_caa(identifier, account, &challenge.kind, trace).await
+        let subject = [CaaSubject { identifier, account_url: &account_url, method: &challenge.kind }];
+        self.ask_caa(&subject, trace).await?;
+        if self.perspectives.is_empty() {
+            return Ok(());
+        }
+        let caa = self.caa_task(&subject);
+        let asked = ChallengeTask {
+            kind: challenge.kind.clone(),
+            identifier: identifier.base(),
+            wildcard: identifier.is_wildcard(),
+            account_url,
+            token: challenge.token.clone(),
+            thumbprint: thumbprint.to_string(),
+        };
+        let task = Task { request: trace.id(), challenge: Some(asked), caa };
+        self.perspectives.corroborate(task, self.limits.validation_time + GRACE, trace).await
     }
 
     async fn finish_validation(

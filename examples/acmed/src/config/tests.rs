@@ -35,7 +35,7 @@ fn every_printed_key_is_accepted_and_its_example_is_what_the_default_comes_to() 
         assert_eq!(config.storage(), Config::default().storage());
         assert_eq!(config.ca_files(), Config::default().ca_files());
         assert_eq!(config.limits(), Limits::default());
-        assert_eq!(text.matches("\nlisten =").count(), 1, "each key is there once");
+        assert_eq!(text.matches("\nnonces =").count(), 1, "each key is there once");
     }
 }
 
@@ -151,6 +151,8 @@ fn what_is_wrong_is_refused_by_name_with_its_line() {
         ("[validation]\nchallenges = [\"dns-02\"]", 2, "http-01, dns-01, tls-alpn-01"),
         ("[validation]\nresolvers = [\"quic://192.0.2.1\"]", 2, "tls://IP#NAME"),
         ("[[validation.zone]]\nnam = \"a.example\"", 2, "unknown key `nam`"),
+        ("[[validation.perspective]]\nnam = \"a\"", 2, "unknown key `nam`"),
+        ("[perspective]\nport = 1", 2, "unknown key `port`"),
         ("[validation]\ntimeout = \"10\"", 2, "not a time"),
         ("[validation]\nallow = [\"10.0.0.0/99\"]", 2, "private-network"),
         ("listen = ", 1, ""),
@@ -173,6 +175,8 @@ fn what_cannot_be_meant_is_refused() {
         "[validation]\nchallenges = [\"dns-persist-01\"]",
         "[[validation.zone]]\nname = \"corp.example\"",
         "[[validation.zone]]\nresolvers = [\"192.0.2.1\"]",
+        "[[validation.perspective]]\nname = \"a\"\nurl = \"https://a.example/\"",
+        "[validation]\nquorum = 1",
         "[policy]\nmin_rsa_bits = 4096\nmax_rsa_bits = 2048",
         "[policy]\nblocked_keys = \"/nowhere/keys\"",
         "[policy]\nknown_weak_keys = [\"/nowhere/keys\"]",

@@ -1,7 +1,7 @@
 //! The configuration as a file that explains itself.
 
 use super::{
-    Config, DEFAULT_PROFILE, TrustSection, ZoneSection,
+    Config, DEFAULT_PROFILE, PerspectiveSection, TrustSection, ZoneSection,
     section::{Section, quote},
 };
 
@@ -26,6 +26,10 @@ impl Config {
             text.push_str(&format!("\n{}[[validation.zone]]\n", about(ZoneSection::ABOUT)));
             zone.write(&mut text, all);
         }
+        for place in &self.validation.perspective {
+            text.push_str(&format!("\n{}[[validation.perspective]]\n", about(PerspectiveSection::ABOUT)));
+            place.write(&mut text, all);
+        }
         add(&mut text, "ca", &self.ca, all);
         let default_profile = self.profiles.get(DEFAULT_PROFILE).cloned().unwrap_or_default();
         add(&mut text, "profiles.default", &default_profile, all);
@@ -38,6 +42,7 @@ impl Config {
         add(&mut text, "retention", &self.retention, all);
         add(&mut text, "sealing", &self.sealing, all);
         add(&mut text, "http", &self.http, all);
+        add(&mut text, "perspective", &self.perspective, all);
         add(&mut text, "log", &self.log, all);
         text
     }

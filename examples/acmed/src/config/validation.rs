@@ -13,6 +13,7 @@ use coyote_server::{
 
 use super::{
     name_servers::{DnssecKind, NameServer, ZoneSection},
+    perspective::PerspectiveSection,
     section::{section, string_setting},
     time::Time,
 };
@@ -62,8 +63,13 @@ section! {
         linger: Time = Time::millis(250);
         /// DANGEROUS: finds every challenge met without looking. Whoever reaches the server gets any certificate.
         danger_accept_any_challenge: bool = false;
+        /// How many other perspectives have to see what this server sees; unless it is set all of one, all but one of two to
+        /// five, all but two of more. Each is a table [[validation.perspective]] with name, region, url, roots, certificate
+        /// and key, and is an `acmed perspective` elsewhere. Without any, what this server sees counts.
+        quorum: Option<u16> = None, as in "2";
     }
     zone: Vec<ZoneSection>,
+    perspective: Vec<PerspectiveSection>,
 }
 
 impl Validation {
@@ -80,7 +86,11 @@ impl Validation {
 
     /// The same, with relative paths taken as below this directory.
     pub(super) fn below(self, directory: &Path) -> Self {
-        Self { resolver_roots: self.resolver_roots.map(|path| directory.join(path)), ..self }
+        Self {
+            resolver_roots: self.resolver_roots.map(|path| directory.join(path)),
+            perspective: self.perspective.into_iter().map(|place| place.below(directory)).collect(),
+            ..self
+        }
     }
 
     /// How much of strangers is taken.

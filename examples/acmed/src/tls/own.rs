@@ -63,7 +63,7 @@ impl OwnSource {
         if !files.certificate.exists() {
             return None;
         }
-        let identity = Identity::read(&files).ok()?;
+        let identity = Identity::read(&files.certificate, &files.key).ok()?;
         let leaf = identity.chain.first()?;
         let ca = X509::from_pem(&fs::read(&self.ca).ok()?).ok()?;
         let ca_key = ca.public_key().ok()?;

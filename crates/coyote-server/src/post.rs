@@ -15,7 +15,7 @@ use tokio_openssl::SslStream;
 use url::{Position, Url};
 
 /// Posts JSON over a connection of its own, and reads the body of the answer, which has status 200.
-pub(super) async fn post(
+pub(crate) async fn post(
     url: &Url,
     connector: Option<&SslConnector>,
     headers: &[(&str, String)],
@@ -58,7 +58,7 @@ where
     let talk = async {
         let answer = sender.send_request(request).await?;
         if answer.status() != StatusCode::OK {
-            return Err(format!("the webhook answered {}", answer.status()).into());
+            return Err(format!("the answer has status {}", answer.status()).into());
         }
         let body = Limited::new(answer.into_body(), max_answer).collect().await?;
         Ok(body.to_bytes().to_vec())
