@@ -293,6 +293,9 @@ fn why_shows_what_led_to_a_certificate_as_well() {
 #[test]
 fn why_says_what_to_do_where_nothing_is_known() {
     let stage = Stage::new();
+    // Ids are random, and some begin with what options begin with.
+    let output = stage.world.acmed.run_beside(&["why", "-bwrd4Sq5ig48l98lTPStQ", "--json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     let output = stage.world.acmed.run_beside(&["why", "nobody.example.org"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");

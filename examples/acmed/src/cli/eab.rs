@@ -59,6 +59,7 @@ pub(crate) struct ListKeys {
 #[derive(Debug, Args)]
 pub(crate) struct RevokeKey {
     /// The key's kid
+    #[arg(allow_hyphen_values = true)] // as it may begin with one
     pub(crate) kid: String,
     #[command(flatten)]
     pub(crate) by: By,

@@ -13,7 +13,7 @@ pub(crate) struct WouldIssue {
     #[arg(required = true, value_name = "NAME")]
     pub(crate) names: Vec<String>,
     /// The account that would order it, by id or URL
-    #[arg(long, value_name = "ID|URL")]
+    #[arg(long, value_name = "ID|URL", allow_hyphen_values = true)] // as ids may begin with one
     pub(crate) account: Account,
     /// The profile that it would ask for [default: the server's]
     #[arg(long, value_name = "NAME")]
