@@ -2,9 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs,
     net::{Ipv4Addr, SocketAddr, UdpSocket},
-    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     thread,
 };
@@ -22,7 +20,6 @@ pub struct Dns {
 #[derive(Default)]
 struct Zone {
     answers: HashMap<String, DnsAnswer>,
-    texts: Option<PathBuf>,
 }
 
 /// What there is to say about a name.
@@ -76,22 +73,11 @@ impl Dns {
     pub fn answer(&self, name: &str, answer: DnsAnswer) {
         self.zone.lock().unwrap().answers.insert(name.to_owned(), answer);
     }
-
-    /// Gives each name that has a file here that file's lines as texts. What is to be answered is read when it is
-    /// asked for, so that programs can set records by writing files.
-    pub fn texts_from(&self, directory: &Path) {
-        self.zone.lock().unwrap().texts = Some(directory.to_owned());
-    }
 }
 
 impl Zone {
     fn answer(&self, name: &str) -> Option<DnsAnswer> {
-        let texts = || {
-            let file = self.texts.as_ref()?.join(name);
-            let text = fs::read_to_string(file).ok().filter(|_| !name.contains('/'))?;
-            Some(DnsAnswer::Texts(text.lines().map(str::to_owned).collect()))
-        };
-        self.answers.get(name).cloned().or_else(texts)
+        self.answers.get(name).cloned()
     }
 }
 

@@ -1,5 +1,6 @@
 // What a program that uses the npm package acme-client does: `node acme_client.js DOES [NAME…]`.
 const acme = require('acme-client');
+const { execFileSync } = require('child_process');
 const fs = require('fs');
 const tls = require('tls');
 
@@ -10,7 +11,7 @@ const accountKey = () => fs.readFileSync('account.key');
 const meet = {
     'http-01': async (authz, challenge, answer) => fs.writeFileSync(`${WEBROOT}/${challenge.token}`, answer),
     'dns-01': async (authz, challenge, answer) => {
-        fs.appendFileSync(`${TXT}/_acme-challenge.${authz.identifier.value}`, `${answer}\n`);
+        execFileSync(TXT, ['add', `_acme-challenge.${authz.identifier.value}`, answer]);
     },
     'tls-alpn-01': async (authz, challenge, answer) => {
         const [key, cert] = await acme.crypto.createAlpnCertificate(authz, answer);

@@ -57,7 +57,7 @@ const MESSAGE: &str = "#!/bin/sh
 ";
 
 const DNS: &str = "#!/bin/sh
-[ $1 = setup ] && echo $3 >>$TXT/_acme-challenge.$2 || rm -f $TXT/_acme-challenge.$2
+[ $1 = setup ] && exec $TXT add _acme-challenge.$2 $3 || exec $TXT del _acme-challenge.$2
 ";
 
 /// Restarts it whenever something was got, `$TIMES` times, and sees that it is served.

@@ -21,16 +21,16 @@ pub const CLIENT: Client = Client {
 const HOOK: &str = r#"#!/bin/bash
 case $1 in
 deploy_challenge)
-  echo "$4" >>"$TXT/_acme-challenge.$2"
-  if [ -e alpn/"$2".crt.pem ]; then
+  if [ ! -e alpn/"$2".crt.pem ]; then
+    "$TXT" add "_acme-challenge.$2" "$4"
+  else
     timeout 30 openssl s_server -quiet -accept 127.0.0.1:"$TLS" -alpn acme-tls/1 -cert alpn/"$2".crt.pem -key alpn/"$2".key.pem \
       </dev/null >s_server.log 2>&1 &
     echo $! >s_server.pid
     until (: </dev/tcp/127.0.0.1/"$TLS") 2>/dev/null; do sleep 0.05; done
   fi ;;
 clean_challenge)
-  rm -f "$TXT/_acme-challenge.$2"
-  if [ -e s_server.pid ]; then kill "$(cat s_server.pid)"; rm s_server.pid; fi ;;
+  if [ -e s_server.pid ]; then kill "$(cat s_server.pid)"; rm s_server.pid; else "$TXT" del "_acme-challenge.$2"; fi ;;
 esac
 true
 "#;

@@ -49,7 +49,7 @@ fn run(report: &Report) {
     report.step(Feature::Wildcard, || {
         place.write_script(
             "hook",
-            "#!/bin/sh\n[ $1 = present ] && echo $3 >>$TXT/${2%.} || rm -f $TXT/${2%.}\n",
+            "#!/bin/sh\n[ $1 = present ] && exec $TXT add ${2%.} $3 || exec $TXT del ${2%.}\n",
         );
         lego("--dns exec --dns.disable-cp --dns.resolvers $DNS -d '*.wild.test' -d wild.test run");
         certificate(&["*.wild.test", "wild.test"]);

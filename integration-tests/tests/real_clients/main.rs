@@ -1,4 +1,5 @@
-//! Clients that other people wrote, each with what it can do, against acmed. It prints a matrix.
+//! Clients that other people wrote, each with what it can do, against acmed, which sees real name servers and real web servers.
+//! It prints a matrix.
 //!
 //! `cargo test -p integration-tests --test real_clients -- lego caddy` runs these two. What the lines are that work, and
 //! what one has to know, is for users in `docs/clients.md`.
@@ -9,6 +10,7 @@ mod apache;
 mod caddy;
 mod certbot;
 mod dehydrated;
+mod horizon;
 mod instant_acme;
 mod lego;
 mod matrix;
@@ -44,5 +46,16 @@ fn main() -> ExitCode {
         filters.is_empty() || filters.iter().any(|filter| client.name.contains(&**filter))
     };
     let clients: Vec<_> = CLIENTS.iter().filter(wanted).copied().collect();
-    if clients.is_empty() || matrix::run(&clients) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if clients.is_empty() || servers().iter().any(|server| integration_tests::missing(server)) {
+        return ExitCode::SUCCESS;
+    }
+    let outside = horizon::Outside::start();
+    horizon::assert_that_it_matters(&outside.address());
+    place::look_outside(outside.address());
+    if matrix::run(&clients) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What has to be there whoever the client is.
+fn servers() -> [&'static str; 5] {
+    ["knotd", "knsupdate", "kdig", "unbound", "nginx"]
 }

@@ -8,19 +8,44 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{self, Command, Stdio},
-    sync::atomic::{AtomicU16, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU16, Ordering},
+    },
 };
 
-use integration_tests::{Setup, User, World, assert_chain_verifies, leaf};
+use integration_tests::{Knot, Nginx, Setup, User, World, assert_chain_verifies, leaf};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::horizon;
 
 /// How long a script may take, in seconds. None comes near it.
 const PATIENCE: &str = "100";
 
+/// Adds and takes back a TXT record, by a dynamic update. RFC 2136.
+const TXT: &str = r#"#!/bin/sh
+# add NAME VALUE, or del NAME
+case $1 in
+add) change="add $2. 0 TXT \"$3\"" ;;
+*) change="del $2. TXT" ;;
+esac
+printf 'server %s %s\nzone test.\nupdate %s\nsend\n' "${DNS%:*}" "${DNS##*:}" "$change" | knsupdate
+"#;
+
+/// Who is asked for names that are not of the zone inside.
+static OUTSIDE: OnceLock<String> = OnceLock::new();
+
+/// Has servers ask this one for everything outside.
+pub fn look_outside(address: String) {
+    OUTSIDE.set(address).expect("it is said once");
+}
+
 /// A server, and a home for a client of it. Nothing outside is touched.
 pub struct Place {
     world: World,
+    inside: Knot,
+    _web: Option<Nginx>,
     home: TempDir,
     http_port: u16,
     tls_port: u16,
@@ -29,35 +54,32 @@ pub struct Place {
 impl Place {
     /// Where the client answers http-01 itself, on the port `$HTTP`.
     pub fn standalone(set_up: impl FnOnce(Setup) -> Setup) -> Self {
-        let port = quiet_port();
-        Self::with(Some(port), set_up)
+        Self::with(false, set_up)
     }
 
-    /// Where http-01 is answered with the files in `$WEBROOT`.
+    /// Where nginx answers http-01 with the files in `$WEBROOT`.
     pub fn webroot(set_up: impl FnOnce(Setup) -> Setup) -> Self {
-        Self::with(None, set_up)
+        Self::with(true, set_up)
     }
 
-    fn with(http_port: Option<u16>, set_up: impl FnOnce(Setup) -> Setup) -> Self {
-        let tls_port = quiet_port();
+    fn with(webroot: bool, set_up: impl FnOnce(Setup) -> Setup) -> Self {
+        let (http_port, tls_port) = (quiet_port(), quiet_port());
+        let inside = horizon::inside();
+        let outside = OUTSIDE.get().expect("somebody to ask");
         let world = World::with(|setup| {
             let setup = setup
                 .replacing("validation", "challenges", r#"["http-01", "dns-01", "tls-alpn-01"]"#)
-                .replacing("validation", "tls_port", &tls_port.to_string());
-            set_up(match http_port {
-                Some(port) => setup.replacing("validation", "http_port", &port.to_string()),
-                None => setup,
-            })
+                .replacing("validation", "tls_port", &tls_port.to_string())
+                .replacing("validation", "http_port", &http_port.to_string());
+            set_up(horizon::split(setup, &inside, outside))
         });
-        let http_port = http_port.unwrap_or(world.responder.port());
         let home = tempfile::Builder::new().prefix("client-").tempdir().expect("a temporary directory");
-        let place = Self { world, home, http_port, tls_port };
-        for directory in ["webroot", "txt"] {
-            fs::create_dir_all(place.path(directory)).expect("a directory");
-        }
+        let files = home.path().join("webroot");
+        fs::create_dir_all(&files).expect("a directory");
+        let web = webroot.then(|| Nginx::serve(&files, http_port));
+        let place = Self { world, inside, _web: web, home, http_port, tls_port };
         fs::copy(place.world.acmed.root(), place.path("root.pem")).expect("a root");
-        place.world.responder.answer_from(&place.path("webroot"));
-        place.world.dns.texts_from(&place.path("txt"));
+        place.write_script("txt", TXT);
         place
     }
 
@@ -75,6 +97,11 @@ impl Place {
     pub fn write_script(&self, name: &str, content: &str) {
         self.write(name, content);
         fs::set_permissions(self.path(name), Permissions::from_mode(0o755)).expect("a program");
+    }
+
+    /// Has another name answer for this one.
+    pub fn delegate(&self, name: &str, to: &str) {
+        self.inside.add("test", &format!("{name}. 0 CNAME {to}."));
     }
 
     /// Runs a script in a shell, and answers what it prints. See [`command`](Self::command).
@@ -131,8 +158,8 @@ impl Place {
     }
 
     /// A script, where `$ACME` is the server's directory, `$ROOT` the certificate to trust, `$HTTP` and `$TLS` are the
-    /// ports that challenges are met on, `$WEBROOT` has the files that http-01 is answered with, `$TXT` one for each name
-    /// with TXT records, `$DNS` is the name server, and `$TOOLS` are the [`tools`].
+    /// ports that challenges are met on, `$WEBROOT` has the files that http-01 is answered with, `$TXT` is a program that
+    /// adds and takes back TXT records (`$TXT add NAME VALUE`, `$TXT del NAME`), `$DNS` the name server that has them, and `$TOOLS` are the [`tools`].
     pub fn command(&self, script: &str) -> Command {
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", PATIENCE, "bash", "-euc", script]).current_dir(self.path(""));
@@ -148,7 +175,7 @@ impl Place {
             .env("WEBROOT", self.path("webroot"))
             .env("TXT", self.path("txt"))
             .env("TOOLS", tools())
-            .env("DNS", self.world.dns.address().to_string())
+            .env("DNS", self.inside.address())
             .stdin(Stdio::null());
         command
     }

@@ -17,8 +17,8 @@ const HOOK: &str = r#"#!/bin/sh
 case $CHALLENGE:$2:$1 in
 http-01:http-01:begin) printf %s "$5" >"$WEBROOT/$4" ;;
 http-01:http-01:*) rm -f "$WEBROOT/$4" ;;
-dns-01:dns-01:begin) echo "$5" >>"$TXT/_acme-challenge.$3" ;;
-dns-01:dns-01:*) rm -f "$TXT/_acme-challenge.$3" ;;
+dns-01:dns-01:begin) "$TXT" add "_acme-challenge.$3" "$5" ;;
+dns-01:dns-01:*) "$TXT" del "_acme-challenge.$3" ;;
 tls-alpn-01:tls-alpn-01:begin) echo "auth $3 $5" | ualpn -s "$PWD/ualpn.sock" | grep -q OK ;;
 tls-alpn-01:tls-alpn-01:*) echo "unauth $3" | ualpn -s "$PWD/ualpn.sock" | grep -q OK ;;
 *) exit 1 ;;

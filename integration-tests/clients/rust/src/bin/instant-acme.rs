@@ -1,6 +1,6 @@
 //! What a program that uses the crate instant-acme does: `instant-acme DOES [NAME…]`.
 
-use std::{env, error::Error, fs, net::IpAddr, path::Path, sync::Arc};
+use std::{env, error::Error, fs, net::IpAddr, path::Path, process::Command, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use instant_acme::{
@@ -126,9 +126,9 @@ async fn meet(by: &ChallengeType, challenge: &ChallengeHandle<'_>) -> Result<()>
             else {
                 return Err("this is not a name".into());
             };
-            let file = Path::new(&env::var("TXT")?).join(format!("_acme-challenge.{name}"));
-            let others = fs::read_to_string(&file).unwrap_or_default();
-            Ok(fs::write(file, format!("{others}{}\n", answer.dns_value()))?)
+            let (name, value) = (format!("_acme-challenge.{name}"), answer.dns_value());
+            let added = Command::new(env::var("TXT")?).args(["add", &name, &value]).status()?;
+            if added.success() { Ok(()) } else { Err("the record is not taken".into()) }
         }
         _ => serve(challenge.identifier().to_string(), &answer).await,
     }
