@@ -48,7 +48,8 @@ impl Place {
         }
         if let Some(limits) = &options.limits {
             // The URL's own come last, and win.
-            let settings = format!("{} {}", settings(limits), config.get_options().unwrap_or_default());
+            let own = config.get_options().unwrap_or_default();
+            let settings = format!("{} {PLANS} {own}", settings(limits));
             config.options(settings.trim_end());
         }
         config.ssl_mode(if tls == Tls::No { SslMode::Disable } else { SslMode::Require });
@@ -56,6 +57,10 @@ impl Place {
         Ok(Self { config, tls })
     }
 }
+
+/// All statements have an index to go by. A plan that was made while a table was small would rather read all of it, and is
+/// kept by a connection until somebody has counted the rows (autovacuum, a minute later or never).
+const PLANS: &str = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off";
 
 /// As parameters of the connection, not as SET statements: those would change the session of a pooling proxy, which
 /// others use as well.
@@ -132,7 +137,8 @@ mod tests {
     fn the_limits_are_parameters_of_the_connection_and_the_urls_own_come_last() {
         let config = place("postgres://u@h/d?options=-c%20lock_timeout%3D1").unwrap().config;
         let expected = "-c statement_timeout=15000 -c lock_timeout=5000 \
-                        -c idle_in_transaction_session_timeout=15000 -c lock_timeout=1";
+                        -c idle_in_transaction_session_timeout=15000 \
+                        -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c lock_timeout=1";
         assert_eq!(config.get_options(), Some(expected));
         assert_eq!(config.get_application_name(), Some("coyote"));
         let without = PgOptions { limits: None, ..PgOptions::default() };
