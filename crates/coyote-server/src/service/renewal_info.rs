@@ -24,13 +24,13 @@ impl Acme {
     ///
     /// # Errors
     ///
-    /// `malformed`, 404, for what was not issued here.
+    /// `malformed`, 404, for what was not issued in this directory.
     pub async fn renewal_info(&self, identifier: &str) -> Result<Reply> {
         let identifier: CertificateIdentifier = identifier
             .parse()
             .map_err(|_| Error::malformed("this is not the identifier of a certificate"))?;
         let unknown = || Error::malformed("the certificate was not issued here").with_status(404);
-        let certificate = self.find_by_identifier(&identifier).await?.ok_or_else(unknown)?;
+        let certificate = self.find_by_identifier(&identifier, None).await?.ok_or_else(unknown)?;
         let now = self.clock.now();
         let suggested_window = window(&certificate, now);
         let explanation_url = certificate.revocation.and(self.renewal_explanation.clone());
@@ -49,7 +49,7 @@ impl Acme {
         now: Timestamp,
     ) -> Result<(Certificate, bool)> {
         let refused = |detail: &str| Err(Error::problem(ProblemType::Malformed, detail));
-        let Some(certificate) = self.find_by_identifier(identifier).await? else {
+        let Some(certificate) = self.find_by_identifier(identifier, Some(account)).await? else {
             return refused("the certificate to be replaced was not issued here");
         };
         if certificate.account != account.id {
@@ -64,14 +64,37 @@ impl Acme {
         Ok((certificate, same && due))
     }
 
-    async fn find_by_identifier(&self, identifier: &CertificateIdentifier) -> Result<Option<Certificate>> {
+    /// The certificate that is called so, if it was issued in this directory.
+    async fn find_by_identifier(
+        &self,
+        identifier: &CertificateIdentifier,
+        asking: Option<&Account>,
+    ) -> Result<Option<Certificate>> {
         let Some(serial) = Serial::from_bytes(identifier.serial()) else { return Ok(None) };
         let certificate = match self.storage.certificate_by_serial(&serial).await {
             Ok(certificate) => certificate,
             Err(StorageError::NotFound) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        Ok((identifier_of(&certificate)? == *identifier).then_some(certificate))
+        let is_it = identifier_of(&certificate)? == *identifier;
+        Ok((is_it && self.issued_here(&certificate, asking).await?).then_some(certificate))
+    }
+
+    /// Whether a certificate was issued in this directory. Another directory's certificates are that directory's, although
+    /// the storage is the same; who asks has an account in this one.
+    pub(super) async fn issued_here(
+        &self,
+        certificate: &Certificate,
+        asking: Option<&Account>,
+    ) -> Result<bool> {
+        if asking.is_some_and(|own| own.id == certificate.account) {
+            return Ok(true);
+        }
+        match self.storage.account(&self.directory, &certificate.account).await {
+            Ok(_) => Ok(true),
+            Err(StorageError::NotFound) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -88,12 +88,12 @@ impl Acme {
             Err(StorageError::NotFound) => return Err(unknown()),
             certificate => certificate?,
         };
-        // Another directory's certificates are that directory's; who asks has an account in this one.
-        if !matches!(claimant, Claimant::Account(own) if own.id == certificate.account) {
-            match self.storage.account(&self.directory, &certificate.account).await {
-                Err(StorageError::NotFound) => return Err(unknown()),
-                account => drop(account?),
-            }
+        let asking = match claimant {
+            Claimant::Account(account) => Some(&**account),
+            Claimant::Key(_) => None,
+        };
+        if !self.issued_here(&certificate, asking).await? {
+            return Err(unknown());
         }
         let chain: CertificateChain = certificate
             .chain

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use coyote_protocol::{CertificateIdentifier, Timestamp};
+use coyote_storage::DirectoryId;
 use openssl::x509::X509;
 use serde_json::json;
 use tokio::time::sleep;
@@ -88,6 +89,28 @@ async fn what_was_not_issued_here_is_not_found() {
     for bad in ["", "x", "x.y.z", authority, ".", "%2e.%2e"] {
         let _ = renewal_info(&world.acme, bad).await.refused(400, "malformed");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_directorys_certificate_is_not_found_although_the_storage_is_the_same() {
+    let world = World::new();
+    let account = world.account().await;
+    let order = account.issue(&["a.example"]).await;
+    let id = identifier_of(&account, &order).await;
+    let other = world.beside(&world.validator).with_directory(DirectoryId::new("other"));
+    let other = other.build().unwrap();
+    let stranger = Account::open(&other).await;
+    let unknown = "AQID.AQID";
+
+    let told = renewal_info(&other, &id).await.refused(404, "malformed");
+    let of_unknown = renewal_info(&other, unknown).await.refused(404, "malformed");
+    assert_eq!(told.json, of_unknown.json);
+
+    let ask = async |id: &str| stranger.ask(&["a.example"], json!({"replaces": id})).await;
+    let told = ask(&id).await.refused(400, "malformed");
+    assert_eq!(told.json, ask(unknown).await.refused(400, "malformed").json);
+
+    let _ = renewal_info(&world.acme, &id).await.expect(200);
 }
 
 #[tokio::test(start_paused = true)]
