@@ -67,7 +67,7 @@ pub(super) async fn exchange(
         Transport::Tls { .. } => over_stream(secure(server, authorities, b"dot").await?, query, &bytes).await,
         Transport::Https { path, .. } => {
             let stream = secure(server, authorities, b"http/1.1").await?;
-            over_http(stream, &server.name(), path, query, bytes).await
+            over_http(stream, &server.authority(), path, query, bytes).await
         }
     }
 }
@@ -113,14 +113,14 @@ async fn over_stream(
 /// The answer in a response.
 async fn over_http(
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    host: &str,
+    authority: &str,
     path: &str,
     query: &Message,
     bytes: Vec<u8>,
 ) -> Result<Message, ExchangeError> {
     let media_type = "application/dns-message";
     let request = Request::post(path)
-        .header(header::HOST, host)
+        .header(header::HOST, authority)
         .header(header::CONTENT_TYPE, media_type)
         .header(header::ACCEPT, media_type)
         .body(Full::new(Bytes::from(bytes)))?;

@@ -46,6 +46,19 @@ impl NameServer {
         self.transport != Transport::Plain
     }
 
+    /// What a request to it is for: the host and port of its URL, as a Host field has them. RFC 9110 section 7.2.
+    pub(super) fn authority(&self) -> String {
+        let host = match (&self.transport, self.address.ip()) {
+            (Transport::Https { name: Some(name), .. }, _) => name.to_string(),
+            (_, IpAddr::V4(address)) => address.to_string(),
+            (_, IpAddr::V6(address)) => format!("[{address}]"),
+        };
+        match self.address.port() {
+            port if port == self.transport.port() => host,
+            port => format!("{host}:{port}"),
+        }
+    }
+
     /// What its certificate must be for.
     pub(super) fn name(&self) -> String {
         match &self.transport {
@@ -171,6 +184,21 @@ impl fmt::Debug for Authorities {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_authority_is_that_of_the_url_with_brackets_and_with_a_port_that_is_not_the_schemes() {
+        for (text, expected) in [
+            ("https://192.0.2.1", "192.0.2.1"),
+            ("https://192.0.2.1:8443", "192.0.2.1:8443"),
+            ("https://[2001:db8::1]", "[2001:db8::1]"),
+            ("https://[2001:db8::1]:443/q", "[2001:db8::1]"),
+            ("https://[2001:db8::1]:8443", "[2001:db8::1]:8443"),
+            ("https://[2001:db8::1]#dns.test", "dns.test"),
+            ("https://192.0.2.1:8443/q#dns.test", "dns.test:8443"),
+        ] {
+            assert_eq!(text.parse::<NameServer>().unwrap().authority(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn a_name_server_reads_back_from_its_text() {

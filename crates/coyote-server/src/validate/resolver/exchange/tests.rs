@@ -123,6 +123,12 @@ fn body(read: &[u8]) -> Option<&[u8]> {
     (body.len() == length.parse::<usize>().unwrap()).then_some(body)
 }
 
+fn field(read: &[u8], name: &str) -> Option<String> {
+    let text = String::from_utf8_lossy(read);
+    let mut fields = text.lines().filter_map(|line| line.split_once(": "));
+    fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
+}
+
 fn response(status: &str, body: &[u8]) -> Vec<u8> {
     let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n", body.len());
     [head.as_bytes(), body].concat()
@@ -153,6 +159,22 @@ async fn a_server_over_https_answers_in_the_body_of_a_response() {
     let server = Server::new(|read| body(read).map(|_| response("200 OK", &[0; 70_000]))).await;
     let error = server.texts("https://HERE").await.unwrap_err();
     assert!(matches!(error, ResolveError::Failed(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_host_field_says_which_server_and_port_is_asked() {
+    let (seen, heads) = std::sync::mpsc::channel();
+    let server = Server::new(move |read| {
+        let answer = response("200 OK", &respond(body(read)?, false));
+        seen.send(field(read, "host")).unwrap();
+        Some(answer)
+    })
+    .await;
+    let port = server.address.port();
+    for (text, host) in [("https://HERE", "127.0.0.1"), ("https://HERE#dns.test", "dns.test")] {
+        assert_eq!(server.texts(text).await.unwrap(), [b"there"]);
+        assert_eq!(heads.recv().unwrap(), Some(format!("{host}:{port}")));
+    }
 }
 
 #[tokio::test]
