@@ -193,8 +193,8 @@ CREATE INDEX rate_limits_idle ON rate_limits (arrival);
 
 -- What this database has made for itself, and all replicas share.
 CREATE TABLE settings (
-    name  TEXT  COLLATE "C" NOT NULL PRIMARY KEY, -- 'nonce_key'; 'sealing_key:' and an id, for each key that cells are sealed under
-    value BYTEA NOT NULL                          -- cell
+    name  TEXT  COLLATE "C" NOT NULL PRIMARY KEY, -- 'nonce_key'; 'standing', where it stands in a move; 'sealing_key:' and an id, for each key that cells are sealed under
+    value BYTEA NOT NULL                          -- cell; of 'standing', JSON
 );
 
 -- A statement that changes a row hands this the number of rows that it found as they had been read. If that is not one,

@@ -192,6 +192,6 @@ CREATE INDEX rate_limits_idle ON rate_limits (arrival);
 
 -- What this database has made for itself.
 CREATE TABLE settings (
-    name  TEXT NOT NULL PRIMARY KEY, -- 'nonce_key'; 'sealing_key:' and an id, for each key that cells are sealed under
-    value BLOB NOT NULL              -- cell
+    name  TEXT NOT NULL PRIMARY KEY, -- 'nonce_key'; 'standing', where it stands in a move; 'sealing_key:' and an id, for each key that cells are sealed under
+    value BLOB NOT NULL              -- cell; of 'standing', JSON
 ) STRICT, WITHOUT ROWID;
