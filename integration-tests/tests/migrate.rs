@@ -77,10 +77,11 @@ fn read(account: &Account, url: &str) -> Option<Value> {
     (answer.status == 200).then(|| answer.json())
 }
 
-/// Reads until it is valid.
+/// Reads until it is valid, or cannot become so: where a storage is closed, nothing does.
 fn wait(account: &Account, url: &str) -> Option<Value> {
+    let end = Instant::now() + Duration::from_secs(10);
     loop {
-        let object = read(account, url)?;
+        let object = read(account, url).filter(|_| Instant::now() < end)?;
         match object["status"].as_str()? {
             "valid" => return Some(object),
             "pending" | "processing" | "ready" => thread::sleep(Duration::from_millis(20)),
@@ -235,6 +236,9 @@ fn a_move_that_is_killed_again_and_again_goes_on_and_can_be_taken_back() {
     assert_eq!(orders, "150");
     assert_eq!(query(&database, "SELECT count(*) FROM certificates"), "150");
     assert!(issue(&world, &account, 0, "closed.test").is_none(), "the server takes nothing any more");
+    let readiness = world.acmed.http().get("/health/ready");
+    assert_eq!((readiness.status, readiness.text()), (503, "the store takes nothing\n".into()));
+    assert!(world.acmed.log().contains("not ready error=\"everything has moved to postgres://"));
 
     let told = world.acmed.beside(&["migrate", "--to", &database, "--undo"]);
     assert!(told.contains("is in service again"), "{told}");
@@ -247,4 +251,79 @@ fn a_move_that_is_killed_again_and_again_goes_on_and_can_be_taken_back() {
         assert_eq!(account.read(order).text("certificate"), *certificate);
         assert_eq!(account.post_as_get(certificate).expect(200).text(), *chain);
     }
+}
+
+/// Whether it is in service, as its own row says.
+fn serves(standing: &str) -> bool {
+    standing.is_empty() || standing.contains("inService")
+}
+
+#[test]
+fn moves_at_the_same_time_and_back_leave_one_storage_in_service_and_nothing_is_lost() {
+    let Some(database) = new_database() else { return };
+    let mut world = World::new();
+    let account = world.client.account();
+    let mut issued: Vec<_> =
+        (0..60).map(|number| issue(&world, &account, 0, &format!("n{number}.test")).unwrap()).collect();
+    let run = |more: &[&str]| -> Child {
+        let mut command = world.acmed.command(&[&["migrate", "--to", &database], more].concat());
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("acmed can be run")
+    };
+    let source = || world.acmed.database().text(STANDING_OF_SQLITE);
+    let target =
+        || query(&database, "SELECT convert_from(value, 'UTF8') FROM settings WHERE name = 'standing'");
+    run(&[]).wait().unwrap(); // so that there are tables to ask
+    let mut done = [0; 3];
+    for round in 0..12 {
+        let mut runs = [run(&[]), run(&["--undo"]), run(&[])];
+        while runs.iter_mut().any(|run| run.try_wait().unwrap().is_none()) {
+            // The source's twice: between the two it has not been elsewhere and back.
+            let (before, there, after) = (source(), target(), source());
+            let both = before == after && serves(&before) && serves(&there);
+            assert!(!both, "round {round}: both are in service: {before} and {there}");
+        }
+        for (done, run) in done.iter_mut().zip(&mut runs) {
+            *done += u32::from(run.wait().unwrap().success());
+        }
+        if serves(&source()) {
+            issued.push(issue(&world, &account, 0, &format!("r{round}.test")).expect("it is in service"));
+        }
+    }
+    println!("{done:?} of 12 moves, ways back and further moves went through");
+    assert!(done.iter().sum::<u32>() > 3, "{done:?}");
+
+    let _ = world.acmed.run_beside(&["migrate", "--to", &database, "--undo"]);
+    let told = world.acmed.beside(&["migrate", "--to", &database]);
+    assert!(told.contains(&format!("{} certificates", issued.len())), "{told}");
+    use_storage(&mut world, &database);
+    for Issued { order, certificate, chain, .. } in &issued {
+        assert_eq!(account.read(order).text("certificate"), *certificate);
+        assert_eq!(account.post_as_get(certificate).expect(200).text(), *chain);
+    }
+}
+
+/// A line, empty if nobody has ever said anything.
+const STANDING_OF_SQLITE: &str =
+    "SELECT coalesce(max(CAST(value AS TEXT)), '') AS line FROM settings WHERE name = 'standing'";
+
+#[test]
+fn a_target_that_is_lost_is_given_up_only_if_that_is_said() {
+    let Some(database) = new_database() else { return };
+    let world = World::new();
+    let account = world.client.account();
+    issue(&world, &account, 0, "before.test").unwrap();
+    let _ = world.acmed.beside(&["migrate", "--to", &database]);
+    assert!(issue(&world, &account, 0, "closed.test").is_none(), "the server takes nothing any more");
+    let (server, name) = database.rsplit_once('/').unwrap();
+    query(&format!("{server}/postgres"), &format!("DROP DATABASE {name} WITH (FORCE)"));
+
+    let refusal = refused(&world, &["migrate", "--to", &database, "--undo"]);
+    assert!(refusal.contains("cannot be opened"), "{refusal}");
+    let refusal =
+        refused(&world, &["migrate", "--to", "postgres://127.0.0.1/other", "--undo", "--target-is-lost"]);
+    assert!(refusal.contains("not to postgres://127.0.0.1/other"), "{refusal}");
+    let output = world.acmed.run_beside(&["migrate", "--to", &database, "--undo", "--target-is-lost"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("What was written there is lost"), "{said}");
+    assert!(issue(&world, &account, 0, "after.test").is_some());
 }

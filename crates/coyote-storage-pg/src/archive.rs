@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use coyote_protocol::Timestamp;
 use coyote_storage::{
-    Account, Archive, AuditRecord, Authorization, AuthorizationId, Certificate, ExternalAccountKey, Job,
-    Order, OrderId, Record, RecordKey, RecordKind, Result, Serial, Standing, sealing::Sealing,
+    Account, Archive, AuditRecord, Authorization, AuthorizationId, Certificate, Conflict, ExternalAccountKey,
+    Job, Order, OrderId, Record, RecordKey, RecordKind, Result, Serial, Standing, sealing::Sealing,
 };
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, QueryResult};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
@@ -54,19 +54,20 @@ impl Archive for PgStorage {
         .await
     }
 
-    async fn import(&self, records: Vec<Record>) -> Result<u64> {
+    async fn import(&self, standing: &Standing, records: Vec<Record>) -> Result<u64> {
         self.transaction("storing copies", async |session| {
-            let stored =
-                session.begin_with(import(session.connection(), records.clone(), &self.sealing)).await?;
+            session.begin_with(require(session.connection(), standing)).await?;
+            let stored = session.then(import(session.connection(), records.clone(), &self.sealing)).await?;
             session.commit_with(Vec::new()).await?;
             Ok(stored)
         })
         .await
     }
 
-    async fn remove(&self, keys: Vec<RecordKey>) -> Result<()> {
+    async fn remove(&self, standing: &Standing, keys: Vec<RecordKey>) -> Result<()> {
         self.transaction("removing copies", async |session| {
-            session.begin_with(remove(session.connection(), keys.clone())).await?;
+            session.begin_with(require(session.connection(), standing)).await?;
+            session.then(remove(session.connection(), keys.clone())).await?;
             session.commit_with(Vec::new()).await
         })
         .await
@@ -75,19 +76,49 @@ impl Archive for PgStorage {
     async fn standing(&self) -> Result<Standing> {
         self.look_up("asking where the storage stands", async |session| {
             let query = settings::table.find(STANDING).select(settings::value);
-            let stored: Option<Vec<u8>> = query.get_result(&mut session.connection()).await.optional()?;
-            let standing = stored.map(|stored| serde_json::from_slice(&stored)).transpose();
-            Ok(standing.map_err(unreadable)?.unwrap_or_default())
+            read(query.get_result(&mut session.connection()).await.optional()?)
         })
         .await
     }
 
-    async fn stand(&self, standing: Standing) -> Result<()> {
+    async fn stand(&self, from: &Standing, to: Standing) -> Result<bool> {
         self.transaction("saying where the storage stands", async |session| {
-            session.begin_with(stand(session.connection(), &standing)).await?;
-            session.commit_with(Vec::new()).await
+            let stands = session.begin_with(locked(session.connection())).await? == *from;
+            if stands {
+                session.then(stand(session.connection(), &to)).await?;
+            }
+            session.commit_with(Vec::new()).await?;
+            Ok(stands)
         })
         .await
+    }
+}
+
+fn read(stored: Option<Vec<u8>>) -> Result<Standing, Failure> {
+    let standing = stored.map(|stored| serde_json::from_slice(&stored)).transpose();
+    Ok(standing.map_err(unreadable)?.unwrap_or_default())
+}
+
+/// Where it stands, until the end of the transaction.
+async fn locked(mut connection: &AsyncPgConnection) -> Result<Standing, Failure> {
+    // There is a row to be locked, whoever comes first.
+    let value = serde_json::to_vec(&Standing::default()).map_err(unreadable)?;
+    let row = (settings::name.eq(STANDING), settings::value.eq(value));
+    diesel::insert_into(settings::table)
+        .values(row)
+        .on_conflict_do_nothing()
+        .execute(&mut connection)
+        .await?;
+    let query = settings::table.find(STANDING).select(settings::value).for_update();
+    read(query.get_result(&mut connection).await.optional()?)
+}
+
+/// That it stands like this until the end of the transaction.
+async fn require(connection: &AsyncPgConnection, expected: &Standing) -> Result<(), Failure> {
+    if locked(connection).await? == *expected {
+        Ok(())
+    } else {
+        Err(Failure::Refused(Conflict::MovedOn.into()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Copies: out of this database and into it, and what keeps it from being written to once it has gone elsewhere.
 
 use async_trait::async_trait;
-use coyote_storage::{Archive, Record, RecordKey, RecordKind, Result, Standing, sealing::Sealing};
+use coyote_storage::{Archive, Conflict, Record, RecordKey, RecordKind, Result, Standing, sealing::Sealing};
 use diesel::{connection::SimpleConnection, prelude::*};
 
 use crate::{
@@ -47,45 +47,58 @@ impl Archive for SqliteStorage {
         self.scan("counting records", move |connection| Ok(count(connection, kind)?.unsigned_abs())).await
     }
 
-    async fn import(&self, records: Vec<Record>) -> Result<u64> {
-        let sealing = self.sealing();
+    async fn import(&self, standing: &Standing, records: Vec<Record>) -> Result<u64> {
+        let (sealing, standing) = (self.sealing(), standing.clone());
         self.write("storing copies", move |connection| {
+            require(connection, &standing)?;
             let stored = records.into_iter().map(|record| import(connection, record, &sealing));
             stored.sum::<Result<u64, Failure>>()
         })
         .await
     }
 
-    async fn remove(&self, keys: Vec<RecordKey>) -> Result<()> {
+    async fn remove(&self, standing: &Standing, keys: Vec<RecordKey>) -> Result<()> {
+        let standing = standing.clone();
         self.write("removing copies", move |connection| {
+            require(connection, &standing)?;
             keys.into_iter().try_for_each(|key| remove(connection, key))
         })
         .await
     }
 
     async fn standing(&self) -> Result<Standing> {
-        self.look_up("asking where the storage stands", |connection| {
-            let query = settings::table.find(STANDING).select(settings::value);
-            let stored: Option<Vec<u8>> = query.get_result(connection).optional()?;
-            let standing = stored.map(|stored| serde_json::from_slice(&stored)).transpose();
-            Ok(standing.map_err(|error| Failure::Database(unreadable(error)))?.unwrap_or_default())
-        })
+        self.look_up("asking where the storage stands", standing)
     }
 
-    async fn stand(&self, standing: Standing) -> Result<()> {
+    async fn stand(&self, from: &Standing, to: Standing) -> Result<bool> {
+        let from = from.clone();
         self.write("saying where the storage stands", move |connection| {
-            let value = serde_json::to_vec(&standing);
+            if standing(connection)? != from {
+                return Ok(false);
+            }
+            let value = serde_json::to_vec(&to);
             let value = value.map_err(|error| Failure::Database(unreadable(error)))?;
             let row = (settings::name.eq(STANDING), settings::value.eq(value));
             diesel::replace_into(settings::table).values(row).execute(connection)?;
             open(connection)?;
-            match standing {
-                Standing::Left { to } => Ok(shut(connection, &to)?),
-                Standing::InService | Standing::Arriving { .. } => Ok(()),
+            if let Standing::Left { to } = to {
+                shut(connection, &to)?;
             }
+            Ok(true)
         })
         .await
     }
+}
+
+fn standing(connection: &mut SqliteConnection) -> Result<Standing, Failure> {
+    let query = settings::table.find(STANDING).select(settings::value);
+    let stored: Option<Vec<u8>> = query.get_result(connection).optional()?;
+    let standing = stored.map(|stored| serde_json::from_slice(&stored)).transpose();
+    Ok(standing.map_err(|error| Failure::Database(unreadable(error)))?.unwrap_or_default())
+}
+
+fn require(connection: &mut SqliteConnection, expected: &Standing) -> Result<(), Failure> {
+    if standing(connection)? == *expected { Ok(()) } else { Err(Failure::Refused(Conflict::MovedOn.into())) }
 }
 
 fn unreadable(error: serde_json::Error) -> diesel::result::Error {

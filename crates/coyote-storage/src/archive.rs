@@ -157,6 +157,9 @@ pub enum Standing {
     Arriving {
         /// The other, in words for people.
         from: String,
+        /// Who fills it. Another who takes that over gives another name, and the first can store nothing more.
+        #[serde(default)]
+        run: String,
     },
     /// All that it has went to another: it refuses every write.
     Left {
@@ -178,22 +181,24 @@ pub trait Archive: Send + Sync + 'static {
     async fn count(&self, kind: RecordKind) -> Result<u64>;
 
     /// Stores records as they are, each in the place of the one with its key, and answers how many. Nobody else may
-    /// write meanwhile.
+    /// write meanwhile: if the storage does not stand like this any more, nothing is stored, and the answer is
+    /// [`Conflict::MovedOn`](crate::Conflict::MovedOn).
     ///
     /// A record that refers to another which is not here (an order to its account or its authorizations, an
     /// authorization to its account, a certificate to its order) is left out. An account whose key another has here
     /// takes it away: the other, which is then outdated in any case, is changed so that it equals no record, and is to
     /// be imported again.
-    async fn import(&self, records: Vec<Record>) -> Result<u64>;
+    async fn import(&self, standing: &Standing, records: Vec<Record>) -> Result<u64>;
 
-    /// Removes the records with these keys. Nothing may refer to them any more; nobody else may write meanwhile.
-    async fn remove(&self, keys: Vec<RecordKey>) -> Result<()>;
+    /// Removes the records with these keys. Nothing may refer to them any more; the rest is as for [`import`](Self::import).
+    async fn remove(&self, standing: &Standing, keys: Vec<RecordKey>) -> Result<()>;
 
     /// Where it stands.
     async fn standing(&self) -> Result<Standing>;
 
-    /// Changes where it stands. From the moment that it is [`Left`](Standing::Left), every write of every process to a
+    /// Changes where it stands from `from` to `to`, and answers whether it did: not if it stood elsewhere. Of several who
+    /// would do so at the same time, one does. From the moment that it is [`Left`](Standing::Left), every write of every process to a
     /// [`Storage`](crate::Storage) is refused with [`Unavailable`](crate::StorageError::Unavailable), except for this one;
     /// and no write is under way.
-    async fn stand(&self, standing: Standing) -> Result<()>;
+    async fn stand(&self, from: &Standing, to: Standing) -> Result<bool>;
 }

@@ -99,6 +99,9 @@ pub enum Conflict {
     /// The serial number was used before.
     #[error("the serial number was used before")]
     SerialInUse,
+    /// The storage does not [stand](crate::Standing) any more where it stood.
+    #[error("the storage is somebody else's to fill, or is in service")]
+    MovedOn,
     /// A new record has the id of an old one.
     #[error("the id was used before")]
     IdInUse,

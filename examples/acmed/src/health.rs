@@ -14,17 +14,23 @@ use actix_web::{
 };
 use coyote_server::{
     Acme, http,
-    storage::{DirectoryId, Storage},
+    storage::{Archive, DirectoryId, Result, Standing, Storage},
 };
 use tokio::time::timeout;
 
+use crate::store::Store;
+
 /// How long the store may take to answer a probe.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a probe is told of a store that cannot be asked.
+const AWAY: &str = "the store does not answer\n";
 
 /// Whether requests are to be sent here.
 #[derive(Clone)]
 pub(crate) struct Readiness {
     storage: Arc<dyn Storage>,
+    archive: Arc<dyn Archive>,
     shared: Arc<Shared>,
 }
 
@@ -36,8 +42,9 @@ struct Shared {
 }
 
 impl Readiness {
-    pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
-        Self { storage, shared: Arc::default() }
+    pub(crate) fn new(store: &Store) -> Self {
+        let (storage, archive) = (store.storage.clone(), store.archive.clone());
+        Self { storage, archive, shared: Arc::default() }
     }
 
     /// They are not, from now on.
@@ -45,24 +52,32 @@ impl Readiness {
         self.shared.withdrawn.store(true, Ordering::Relaxed);
     }
 
-    async fn look(&self) -> Result<(), &'static str> {
+    async fn look(&self) -> std::result::Result<(), &'static str> {
         if self.shared.withdrawn.load(Ordering::Relaxed) {
             return Err("this server is stopping\n");
         }
-        let why = match timeout(PATIENCE, self.storage.next_due(&DirectoryId::default())).await {
+        let (why, told) = match timeout(PATIENCE, self.ask()).await {
+            Ok(Ok(Standing::Left { to })) => {
+                (format!("everything has moved to {to}"), "the store takes nothing\n")
+            }
             Ok(Ok(_)) => {
                 if self.shared.told.swap(false, Ordering::Relaxed) {
                     tracing::info!("ready again");
                 }
                 return Ok(());
             }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "the store does not answer".to_owned(),
+            Ok(Err(error)) => (error.to_string(), AWAY),
+            Err(_) => ("the store does not answer".to_owned(), AWAY),
         };
         if !self.shared.told.swap(true, Ordering::Relaxed) {
             tracing::warn!(error = why, "not ready");
         }
-        Err("the store does not answer\n")
+        Err(told)
+    }
+
+    async fn ask(&self) -> Result<Standing> {
+        self.storage.next_due(&DirectoryId::default()).await?;
+        self.archive.standing().await
     }
 }
 

@@ -7,7 +7,7 @@ use actix_web::{
     dev::{Server, ServerHandle},
     web::Data,
 };
-use coyote_server::{Acme, http::TrustedProxies, path, storage::Storage};
+use coyote_server::{Acme, http::TrustedProxies, path};
 use tokio::{
     net::{TcpListener, TcpSocket},
     sync::oneshot,
@@ -83,7 +83,7 @@ async fn serve(
 
     let worker = Worker::start(acme.clone(), roles);
     let front = match listener {
-        Some(listener) => Some(Front::open(config, listener, acme, store.storage.clone()).await?),
+        Some(listener) => Some(Front::open(config, listener, acme, &store).await?),
         None => None,
     };
     announce(&started)?;
@@ -128,13 +128,13 @@ impl Front {
         config: &Config,
         listener: TcpListener,
         acme: Arc<Acme>,
-        storage: Arc<dyn Storage>,
+        store: &Store,
     ) -> Result<Self, Failure> {
         let certificates = match &config.tls {
             Some(tls) => Some(Certificates::open(tls, config, acme.clone()).await?),
             None => None,
         };
-        let readiness = Readiness::new(storage);
+        let readiness = Readiness::new(store);
         let server = http_server(&config.http, listener, acme, &readiness, certificates.as_ref())?;
         Ok(Self { handle: server.handle(), server: tokio::spawn(server), certificates, readiness })
     }

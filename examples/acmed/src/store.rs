@@ -18,6 +18,8 @@ use crate::{
 /// Where everything is kept.
 pub(crate) struct Store {
     pub(crate) storage: Arc<dyn Storage>,
+    /// The same, as something that can move.
+    pub(crate) archive: Arc<dyn Archive>,
     /// Where nonces are kept; without it, in the server.
     pub(crate) nonces: Option<Arc<dyn NonceStore>>,
     /// Where rate limits are counted.
@@ -82,18 +84,18 @@ impl Store {
 
     fn of<T>(store: Arc<T>, nonces: &Nonces, shared: Shared, limits: &Limits) -> Result<Self, Failure>
     where
-        T: Storage + NonceStore + RateLimitStore,
+        T: Storage + Archive + NonceStore + RateLimitStore,
     {
-        let own: Arc<dyn NonceStore> = store.clone();
+        let (own, archive): (Arc<dyn NonceStore>, Arc<dyn Archive>) = (store.clone(), store.clone());
         let nonces = match (nonces, shared) {
             (Nonces::Auto, Shared::No) | (Nonces::Memory, _) => None,
             (Nonces::Auto, Shared::Yes) | (Nonces::Storage, _) => Some(own),
             (Nonces::Redis(url), _) => {
                 let redis = Arc::new(redis(url, limits)?);
-                return Ok(Self { rate_limits: redis.clone(), storage: store, nonces: Some(redis) });
+                return Ok(Self { rate_limits: redis.clone(), storage: store, archive, nonces: Some(redis) });
             }
         };
-        Ok(Self { rate_limits: store.clone(), storage: store, nonces })
+        Ok(Self { rate_limits: store.clone(), storage: store, archive, nonces })
     }
 }
 
@@ -102,7 +104,7 @@ pub(crate) async fn require_in_service(storage: &dyn Archive) -> Result<(), Fail
     let standing = storage.standing().await;
     match standing.map_err(Failure::because("the storage cannot be read"))? {
         Standing::InService => Ok(()),
-        Standing::Arriving { from } => Err(Failure::new(format!(
+        Standing::Arriving { from, .. } => Err(Failure::new(format!(
             "the storage is still being filled from {from}; run acmed migrate again to finish"
         ))),
         Standing::Left { to } => Err(Failure::new(format!(

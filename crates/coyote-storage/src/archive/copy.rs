@@ -4,7 +4,7 @@ use std::{cmp::Ordering, collections::VecDeque};
 
 use serde::Serialize;
 
-use super::{Archive, Record, RecordKey, RecordKind};
+use super::{Archive, Record, RecordKey, RecordKind, Standing};
 use crate::Result;
 
 /// What became of the records of one kind.
@@ -38,28 +38,29 @@ impl Copied {
 ///
 /// The source may be in service: then what changes meanwhile is copied or not, and is copied the next time. Once a copy
 /// of a source that has [left](super::Standing::Left) finds [nothing to do](Copied::is_unchanged), the two are equal.
-/// Nobody else may write to the target.
+/// Nobody else may write to the target, which stands like this as long as it is ours to fill.
 ///
 /// `page` records are in memory and in a transaction at a time; `tell` is called after each, with what has been done
 /// with that kind so far.
 ///
 /// # Errors
 ///
-/// Of either storage. What was copied until then stays.
+/// Of either storage, [`Conflict::MovedOn`](crate::Conflict::MovedOn) among them. What was copied until then stays.
 pub async fn copy(
     source: &dyn Archive,
     target: &dyn Archive,
+    standing: &Standing,
     page: u32,
     mut tell: impl FnMut(&Copied),
 ) -> Result<Vec<Copied>> {
     let mut done = Vec::new();
     for kind in RecordKind::ALL {
-        done.push(copy_kind(source, target, kind, page, &mut tell).await?);
+        done.push(copy_kind(source, Target { archive: target, standing }, kind, page, &mut tell).await?);
     }
     // What refers to others goes before them.
     for (_, gone) in done.iter_mut().rev() {
         for keys in gone.chunks(page.max(1) as usize) {
-            target.remove(keys.to_vec()).await?;
+            target.remove(standing, keys.to_vec()).await?;
         }
     }
     Ok(done.into_iter().map(|(copied, _)| copied).collect())
@@ -81,16 +82,23 @@ pub async fn differences(source: &dyn Archive, target: &dyn Archive, page: u32) 
     Ok(different)
 }
 
+/// What is made equal, and where it stands meanwhile.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    archive: &'a dyn Archive,
+    standing: &'a Standing,
+}
+
 /// Stores what is missing or different, and answers also what is to be removed.
 async fn copy_kind(
     source: &dyn Archive,
-    target: &dyn Archive,
+    target: Target<'_>,
     kind: RecordKind,
     page: u32,
     tell: &mut impl FnMut(&Copied),
 ) -> Result<(Copied, Vec<RecordKey>)> {
     let (mut copied, mut different, mut gone) = (Copied::none(kind), Vec::new(), Vec::new());
-    let mut pairs = Pairs::new(source, target, kind, page);
+    let mut pairs = Pairs::new(source, target.archive, kind, page);
     loop {
         let pair = pairs.next().await?;
         let over = pair.is_none();
@@ -103,7 +111,7 @@ async fn copy_kind(
         let full = different.len() >= page.max(1) as usize;
         if (full || over) && !different.is_empty() {
             let wanted = different.len() as u64;
-            let stored = target.import(std::mem::take(&mut different)).await?;
+            let stored = target.archive.import(target.standing, std::mem::take(&mut different)).await?;
             copied.stored += stored;
             copied.waiting += wanted.saturating_sub(stored);
         }

@@ -9,8 +9,8 @@ use super::Subject;
 use super::fixture::{DAY, NOW, PENDING, World, cause, placing, problem, sweep};
 use crate::archive::{copy, differences};
 use crate::{
-    Account, AccountChange, Archive, AuditFilter, IssuanceOutcome, Lease, MemoryStorage, Record, RecordKind,
-    Standing, Storage, StorageError, Sweep,
+    Account, AccountChange, Archive, AuditFilter, Conflict, IssuanceOutcome, Lease, MemoryStorage, Record,
+    RecordKind, Standing, Storage, StorageError, Sweep,
 };
 
 /// A storage to be tested, in which there is nothing.
@@ -67,7 +67,7 @@ impl Origin {
 /// Copies it out into a memory store.
 async fn taken_out(archived: &Archived) -> MemoryStorage {
     let memory = MemoryStorage::new();
-    copy(&*archived.archive, &memory, 7, |_| {}).await.unwrap();
+    copy(&*archived.archive, &memory, &Standing::InService, 7, |_| {}).await.unwrap();
     memory
 }
 
@@ -88,7 +88,7 @@ async fn assert_equal(origin: &MemoryStorage, archived: &Archived) {
 /// There is one of each kind, at least.
 pub async fn what_is_copied_reads_back_as_it_was(archived: Archived) {
     let origin = Origin::new().await;
-    let copied = copy(&*origin.memory, &*archived.archive, 5, |_| {}).await.unwrap();
+    let copied = copy(&*origin.memory, &*archived.archive, &Standing::InService, 5, |_| {}).await.unwrap();
     for (kind, copied) in RecordKind::ALL.into_iter().zip(&copied) {
         assert!(copied.records > 0 && copied.stored == copied.records, "{kind:?}: {copied:?}");
     }
@@ -99,13 +99,13 @@ pub async fn what_is_copied_reads_back_as_it_was(archived: Archived) {
 pub async fn what_is_copied_again_changes_nothing(archived: Archived) {
     let origin = Origin::new().await;
     for kind in [RecordKind::Account, RecordKind::Authorization] {
-        archived.archive.import(all(&*origin.memory, kind).await).await.unwrap();
+        archived.archive.import(&Standing::InService, all(&*origin.memory, kind).await).await.unwrap();
     }
-    copy(&*origin.memory, &*archived.archive, 100, |_| {}).await.unwrap();
-    let again = copy(&*origin.memory, &*archived.archive, 2, |_| {}).await.unwrap();
+    copy(&*origin.memory, &*archived.archive, &Standing::InService, 100, |_| {}).await.unwrap();
+    let again = copy(&*origin.memory, &*archived.archive, &Standing::InService, 2, |_| {}).await.unwrap();
     assert!(again.iter().all(|copied| copied.is_unchanged()), "{again:?}");
     for kind in RecordKind::ALL {
-        archived.archive.import(all(&*origin.memory, kind).await).await.unwrap();
+        archived.archive.import(&Standing::InService, all(&*origin.memory, kind).await).await.unwrap();
     }
     assert_equal(&origin.memory, &archived).await;
 }
@@ -113,7 +113,7 @@ pub async fn what_is_copied_again_changes_nothing(archived: Archived) {
 /// Of each kind.
 pub async fn what_changed_since_is_changed_and_what_is_gone_is_removed(archived: Archived) {
     let origin = Origin::new().await;
-    copy(&*origin.memory, &*archived.archive, 4, |_| {}).await.unwrap();
+    copy(&*origin.memory, &*archived.archive, &Standing::InService, 4, |_| {}).await.unwrap();
 
     let Origin { memory, world, accounts: [account, other], processing } = origin;
     let change = AccountChange { contact: Some(vec![]), ..AccountChange::default() };
@@ -130,7 +130,7 @@ pub async fn what_changed_since_is_changed_and_what_is_gone_is_removed(archived:
     let replacing = crate::Order { replaces: Some(certificate.id), ..world.new_order(&other, &["a.test"]) };
     world.storage.create_order(placing(replacing), &cause()).await.unwrap();
 
-    let copied = copy(&*memory, &*archived.archive, 4, |_| {}).await.unwrap();
+    let copied = copy(&*memory, &*archived.archive, &Standing::InService, 4, |_| {}).await.unwrap();
     assert!(copied.iter().any(|copied| copied.removed > 0), "{copied:?}");
     assert_equal(&memory, &archived).await;
 }
@@ -138,7 +138,7 @@ pub async fn what_changed_since_is_changed_and_what_is_gone_is_removed(archived:
 /// Whatever the order in which they come.
 pub async fn accounts_that_have_exchanged_their_keys_are_copied(archived: Archived) {
     let Origin { memory, world, accounts: [one, other], .. } = Origin::new().await;
-    copy(&*memory, &*archived.archive, 100, |_| {}).await.unwrap();
+    copy(&*memory, &*archived.archive, &Standing::InService, 100, |_| {}).await.unwrap();
     let change = async |account: &Account, old: &Account, new| {
         let old = old.key.thumbprint();
         world.storage.change_account_key(&account.id, &old, new, &cause()).await.unwrap()
@@ -147,8 +147,8 @@ pub async fn accounts_that_have_exchanged_their_keys_are_copied(archived: Archiv
     change(&other, &other, one.key.clone()).await;
     change(&one, &between, other.key.clone()).await;
 
-    copy(&*memory, &*archived.archive, 1, |_| {}).await.unwrap();
-    copy(&*memory, &*archived.archive, 1, |_| {}).await.unwrap();
+    copy(&*memory, &*archived.archive, &Standing::InService, 1, |_| {}).await.unwrap();
+    copy(&*memory, &*archived.archive, &Standing::InService, 1, |_| {}).await.unwrap();
     assert_equal(&memory, &archived).await;
     let found = archived.storage.account_by_key(&one.directory, &other.key.thumbprint()).await.unwrap();
     assert_eq!(found.id, one.id);
@@ -159,20 +159,32 @@ pub async fn what_refers_to_a_record_that_is_not_there_waits_for_it(archived: Ar
     let origin = Origin::new().await;
     for kind in [RecordKind::Authorization, RecordKind::Order, RecordKind::Certificate] {
         let records = all(&*origin.memory, kind).await;
-        assert_eq!(archived.archive.import(records).await.unwrap(), 0, "{kind:?} without accounts");
+        assert_eq!(
+            archived.archive.import(&Standing::InService, records).await.unwrap(),
+            0,
+            "{kind:?} without accounts"
+        );
         assert_eq!(archived.archive.count(kind).await.unwrap(), 0);
     }
-    archived.archive.import(all(&*origin.memory, RecordKind::Account).await).await.unwrap();
+    archived
+        .archive
+        .import(&Standing::InService, all(&*origin.memory, RecordKind::Account).await)
+        .await
+        .unwrap();
     let orders = all(&*origin.memory, RecordKind::Order).await;
-    assert_eq!(archived.archive.import(orders).await.unwrap(), 0, "orders without authorizations");
-    copy(&*origin.memory, &*archived.archive, 3, |_| {}).await.unwrap();
+    assert_eq!(
+        archived.archive.import(&Standing::InService, orders).await.unwrap(),
+        0,
+        "orders without authorizations"
+    );
+    copy(&*origin.memory, &*archived.archive, &Standing::InService, 3, |_| {}).await.unwrap();
     assert_equal(&origin.memory, &archived).await;
 }
 
 /// In the order of the keys.
 pub async fn pages_of_any_length_make_up_the_whole_archive(archived: Archived) {
     let origin = Origin::new().await;
-    copy(&*origin.memory, &*archived.archive, 100, |_| {}).await.unwrap();
+    copy(&*origin.memory, &*archived.archive, &Standing::InService, 100, |_| {}).await.unwrap();
     for kind in RecordKind::ALL {
         let whole = all(&*archived.archive, kind).await;
         assert!(whole.is_sorted_by_key(Record::key), "{kind:?}");
@@ -195,7 +207,7 @@ pub async fn pages_of_any_length_make_up_the_whole_archive(archived: Archived) {
 /// Also with a lease that the source gave.
 pub async fn work_goes_on_in_the_copy(archived: Archived) {
     let Origin { memory, world, accounts: [account, _], processing } = Origin::new().await;
-    copy(&*memory, &*archived.archive, 100, |_| {}).await.unwrap();
+    copy(&*memory, &*archived.archive, &Standing::InService, 100, |_| {}).await.unwrap();
     let crate::Work::Issue { order, .. } = processing.work else { panic!("an issuance") };
     let order = archived.storage.order(&account.id, &order).await.unwrap();
     let certificate = world.new_certificate(&order);
@@ -218,14 +230,14 @@ pub async fn work_goes_on_in_the_copy(archived: Archived) {
 pub async fn a_storage_that_has_left_refuses_every_write_until_it_is_back(archived: Archived) {
     let Origin { memory, world, accounts: [account, _], processing } = Origin::new().await;
     assert_eq!(archived.archive.standing().await.unwrap(), Standing::InService);
-    let arriving = Standing::Arriving { from: "elsewhere".into() };
-    archived.archive.stand(arriving.clone()).await.unwrap();
+    let arriving = Standing::Arriving { from: "elsewhere".into(), run: "1".into() };
+    assert!(archived.archive.stand(&Standing::InService, arriving.clone()).await.unwrap());
     assert_eq!(archived.archive.standing().await.unwrap(), arriving);
-    copy(&*memory, &*archived.archive, 100, |_| {}).await.unwrap();
+    copy(&*memory, &*archived.archive, &arriving, 100, |_| {}).await.unwrap();
 
-    for _ in 0..2 {
-        archived.archive.stand(Standing::Left { to: "a better place".into() }).await.unwrap();
-    }
+    let left = Standing::Left { to: "a better place".into() };
+    assert!(archived.archive.stand(&arriving, left.clone()).await.unwrap());
+    assert!(archived.archive.stand(&left, left.clone()).await.unwrap());
     let new = world.new_account();
     let refused = archived.storage.create_account(new.clone(), &cause()).await.map(|_| ());
     let told = format!("{refused:?}");
@@ -237,7 +249,28 @@ pub async fn a_storage_that_has_left_refuses_every_write_until_it_is_back(archiv
     assert_eq!(archived.storage.account(&account.directory, &account.id).await.unwrap(), account);
     assert_equal(&memory, &archived).await;
 
-    archived.archive.stand(Standing::InService).await.unwrap();
+    assert!(archived.archive.stand(&left, Standing::InService).await.unwrap());
     archived.storage.create_account(new, &cause()).await.unwrap();
     archived.storage.release_job(processing, NOW, &cause()).await.unwrap();
+}
+
+/// So that two who fill it, or fill it and open it, are never in each other's way unnoticed.
+pub async fn a_storage_is_filled_by_one_who_is_stopped_when_another_takes_it_over(archived: Archived) {
+    let Origin { memory, .. } = Origin::new().await;
+    let arriving = |run: &str| Standing::Arriving { from: "elsewhere".into(), run: run.into() };
+    let (first, second, archive) = (arriving("1"), arriving("2"), &archived.archive);
+    assert!(archive.stand(&Standing::InService, first.clone()).await.unwrap());
+    assert!(!archive.stand(&Standing::InService, second.clone()).await.unwrap(), "it is the first's");
+    assert!(archive.stand(&first, second.clone()).await.unwrap());
+
+    let late = copy(&*memory, &**archive, &first, 100, |_| {}).await;
+    assert!(matches!(late, Err(StorageError::Conflict(Conflict::MovedOn))), "{late:?}");
+    let late = archive.remove(&first, Vec::new()).await;
+    assert!(matches!(late, Err(StorageError::Conflict(Conflict::MovedOn))), "{late:?}");
+    assert_eq!(archive.count(RecordKind::Account).await.unwrap(), 0, "nothing was stored");
+    assert!(!archive.stand(&first, Standing::InService).await.unwrap(), "nor can it be opened");
+
+    copy(&*memory, &**archive, &second, 100, |_| {}).await.unwrap();
+    assert!(archive.stand(&second, Standing::InService).await.unwrap());
+    assert!(!archive.stand(&second, Standing::InService).await.unwrap(), "once");
 }

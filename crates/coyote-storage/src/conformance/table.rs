@@ -233,6 +233,7 @@ macro_rules! __promises {
             archives::pages_of_any_length_make_up_the_whole_archive
             archives::work_goes_on_in_the_copy
             archives::a_storage_that_has_left_refuses_every_write_until_it_is_back
+            archives::a_storage_is_filled_by_one_who_is_stopped_when_another_takes_it_over
         }
     };
     (rate_limits [$($then:tt)*] $($with:tt)*) => {

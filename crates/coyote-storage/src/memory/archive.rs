@@ -6,7 +6,8 @@ use coyote_protocol::Timestamp;
 
 use super::{MemoryStorage, State, StoredOrder};
 use crate::{
-    Account, Archive, AuthorizationId, Order, Record, RecordKey, RecordKind, Result, Standing, StorageError,
+    Account, Archive, AuthorizationId, Conflict, Order, Record, RecordKey, RecordKind, Result, Standing,
+    StorageError,
 };
 
 #[async_trait]
@@ -28,12 +29,16 @@ impl Archive for MemoryStorage {
         self.read(|state| Ok(state.records(kind).len() as u64))
     }
 
-    async fn import(&self, records: Vec<Record>) -> Result<u64> {
-        self.write(|state| Ok(records.into_iter().map(|record| u64::from(state.import(record))).sum()))
+    async fn import(&self, standing: &Standing, records: Vec<Record>) -> Result<u64> {
+        self.write(|state| {
+            state.require_standing(standing)?;
+            Ok(records.into_iter().map(|record| u64::from(state.import(record))).sum())
+        })
     }
 
-    async fn remove(&self, keys: Vec<RecordKey>) -> Result<()> {
+    async fn remove(&self, standing: &Standing, keys: Vec<RecordKey>) -> Result<()> {
         self.write(|state| {
+            state.require_standing(standing)?;
             keys.iter().for_each(|key| state.forget(key));
             Ok(())
         })
@@ -43,9 +48,13 @@ impl Archive for MemoryStorage {
         self.read(|state| Ok(state.standing.clone()))
     }
 
-    async fn stand(&self, standing: Standing) -> Result<()> {
-        self.lock().standing = standing;
-        Ok(())
+    async fn stand(&self, from: &Standing, to: Standing) -> Result<bool> {
+        let mut state = self.lock();
+        let stands = state.standing == *from;
+        if stands {
+            state.standing = to;
+        }
+        Ok(stands)
     }
 }
 
@@ -59,6 +68,10 @@ impl State {
             }),
             Standing::InService | Standing::Arriving { .. } => Ok(()),
         }
+    }
+
+    fn require_standing(&self, standing: &Standing) -> Result<()> {
+        if self.standing == *standing { Ok(()) } else { Err(Conflict::MovedOn.into()) }
     }
 
     fn records(&self, kind: RecordKind) -> BTreeMap<RecordKey, Record> {

@@ -13,6 +13,9 @@ pub(crate) struct Migrate {
     /// Go back, as long as nothing has been written there
     #[arg(long)]
     pub(crate) undo: bool,
+    /// With --undo: go back although the other cannot be asked any more, and lose what was written there
+    #[arg(long, requires = "undo")]
+    pub(crate) target_is_lost: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
