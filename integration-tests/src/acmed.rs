@@ -117,6 +117,35 @@ impl Acmed {
         acmed
     }
 
+    /// `acmed serve` whose data is on a disk of so many MiB; `None` where the kernel does not let us make one. Only the
+    /// server, and who looks [inside](Self::inside), sees what is on it.
+    #[must_use]
+    pub fn serve_on_a_small_disk(setup: &Setup, size: u32) -> Option<Self> {
+        let apart = ["--mount", "--map-root-user"];
+        let allowed =
+            Command::new("unshare").args(apart).args(["mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output();
+        if !allowed.is_ok_and(|output| output.status.success()) {
+            eprintln!("SKIPPED: disks of one's own are not allowed here");
+            return None;
+        }
+        let mut acmed = Self::prepare();
+        let (config, data) = (acmed.path("acmed.toml"), acmed.data().display().to_string());
+        fs::write(&config, setup.to_toml()).expect("the configuration can be written");
+        fs::create_dir(&data).expect("a directory");
+        let mount = format!("mount -t tmpfs -o size={size}m,mode=700 tmpfs '{data}' && exec \"$0\" \"$@\"");
+        acmed.prefix = ["unshare", apart[0], apart[1], "sh", "-c", &mount].map(str::to_owned).into();
+        acmed.begin(&["serve", "--config", config.to_str().expect("a UTF-8 path")]);
+        Some(acmed)
+    }
+
+    /// A file in the data directory, as the server sees it.
+    #[must_use]
+    pub fn inside(&self, name: &str) -> PathBuf {
+        let data = self.data().join(name);
+        Path::new(&format!("/proc/{}/root", self.pid()))
+            .join(data.strip_prefix("/").expect("an absolute path"))
+    }
+
     /// `acmed dev` with these arguments.
     #[must_use]
     pub fn dev(arguments: &[&str]) -> Self {

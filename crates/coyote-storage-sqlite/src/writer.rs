@@ -87,7 +87,8 @@ fn write_batches(mut connection: SqliteConnection, queue: &Receiver<Box<dyn Tran
     while let Ok(first) = queue.recv() {
         let mut batch = vec![first];
         let committed = write_batch(&mut connection, &mut batch, queue).map_err(|error| {
-            tracing::error!(%error, transactions = batch.len(), "a batch of transactions was not committed");
+            // Each caller is answered with this, and says so as often as is of use.
+            tracing::debug!(%error, transactions = batch.len(), "a batch of transactions was not committed");
             Arc::new(BatchLost(error))
         });
         for transaction in batch {
