@@ -52,10 +52,27 @@ impl Postgres {
         self.run("start");
     }
 
-    fn run(&self, what: &str) {
+    /// Has a second server follow it, without which it commits nothing from now on, and answers the URL of both, for those who
+    /// want the one that takes writes.
+    #[must_use]
+    pub fn with_standby(&self) -> String {
+        let port = self.run("standby");
+        let (server, database) = self.url.rsplit_once('/').expect("a database");
+        format!("{server},127.0.0.1:{}/{database}?target_session_attrs=read-write", port.trim())
+    }
+
+    /// Has the second take its place.
+    pub fn promote_standby(&self) {
+        self.run("promote");
+    }
+
+    fn run(&self, what: &str) -> String {
         let mut command = Command::new(script());
-        let done = command.arg(what).env("COYOTE_TEST_POSTGRES_DATA", &self.data).status();
-        assert!(done.expect("scripts/postgres can be run").success(), "scripts/postgres {what}");
+        let done = command.arg(what).env("COYOTE_TEST_POSTGRES_DATA", &self.data).output();
+        let done = done.expect("scripts/postgres can be run");
+        let complaint = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "scripts/postgres {what}: {complaint}");
+        String::from_utf8_lossy(&done.stdout).into_owned()
     }
 
     /// Runs statements, and answers the rows: what is in their columns, with `|` between.
