@@ -40,6 +40,8 @@ pub struct Acme {
     pub(crate) issuer: Arc<dyn Issuer>,
     pub(crate) validators: Vec<Arc<dyn ChallengeValidator>>,
     pub(crate) network: Network,
+    /// By the profiles that have their own.
+    pub(crate) networks: BTreeMap<String, Network>,
     pub(crate) perspectives: Perspectives,
     pub(crate) caa: Option<Caa>,
     pub(crate) policy: Arc<dyn Policy>,
@@ -69,6 +71,7 @@ pub struct AcmeBuilder {
     issuer: Arc<dyn Issuer>,
     validators: Vec<Arc<dyn ChallengeValidator>>,
     network: Option<Network>,
+    networks: BTreeMap<String, Network>,
     perspectives: Perspectives,
     caa: Option<Caa>,
     policy: Arc<dyn Policy>,
@@ -95,6 +98,9 @@ pub enum BuildError {
     /// A validator for a challenge type that stands for something else here.
     #[error("the challenge type {0} is reserved")]
     ReservedType(ChallengeType),
+    /// A network for orders of a profile that there is not.
+    #[error("there is no profile {0:?} to have a network of its own")]
+    NoSuchProfile(String),
     /// A bound with which the server could not work.
     #[error(transparent)]
     Limits(#[from] InvalidLimit),
@@ -127,6 +133,7 @@ impl Acme {
             issuer,
             validators: Vec::new(),
             network: None,
+            networks: BTreeMap::new(),
             perspectives: Perspectives::default(),
             caa: None,
             policy: Arc::new(AllowAll),
@@ -160,6 +167,17 @@ impl Acme {
     /// Whether authorizations can be had ahead of orders.
     pub fn offers_new_authz(&self) -> bool {
         offers_new_authz(&self.limits)
+    }
+
+    /// The name of the network of this profile's, if it has its own.
+    pub(crate) fn network_of(&self, profile: Option<&str>) -> Option<&str> {
+        let profile = profile.unwrap_or(self.profiles.default_name());
+        self.networks.get_key_value(profile).map(|(name, _)| name.as_str())
+    }
+
+    /// The network of this name; nothing if there is none any more.
+    pub(crate) fn network(&self, name: Option<&str>) -> Option<&Network> {
+        name.map_or(Some(&self.network), |name| self.networks.get(name))
     }
 
     /// The validator of this challenge type.
@@ -204,6 +222,14 @@ impl AcmeBuilder {
     /// How validators reach the outside. Default: the system's resolver and [`AddressPolicy::public`].
     pub fn with_network(self, network: Network) -> Self {
         Self { network: Some(network), ..self }
+    }
+
+    /// How validators reach the outside for orders of this profile, CAA records included. What was proved for such an order does
+    /// not serve orders of profiles that are validated otherwise, nor the other way round; other perspectives are not
+    /// asked. Default: as for all others.
+    pub fn with_profile_network(mut self, profile: impl Into<String>, network: Network) -> Self {
+        self.networks.insert(profile.into(), network);
+        self
     }
 
     /// Who else has to see what is seen through the network, CAA records included. Default: nobody.
@@ -289,6 +315,9 @@ impl AcmeBuilder {
                 return Err(BuildError::TwoValidators(kind));
             }
         }
+        if let Some(name) = self.networks.keys().find(|name| self.profiles.find(Some(name)).is_err()) {
+            return Err(BuildError::NoSuchProfile(name.clone()));
+        }
         let network = match self.network {
             Some(network) => network,
             None => system_network(&self.limits)
@@ -319,6 +348,7 @@ impl AcmeBuilder {
             issuer: self.issuer,
             validators,
             network,
+            networks: self.networks,
             perspectives: self.perspectives,
             caa: self.caa,
             policy: self.policy,

@@ -25,6 +25,10 @@ pub struct Challenge {
     /// Why attempts failed, oldest first; the last [`Challenge::ERRORS_KEPT`] of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Problem>,
+    /// The name of the network through which the answer is looked for, where that is not the server's usual one. What was
+    /// proved there says nothing about the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
 }
 
 /// How a challenge ended.

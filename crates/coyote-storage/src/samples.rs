@@ -69,6 +69,7 @@ pub(crate) fn authorization(number: u8, name: &str) -> Authorization {
         began: None,
         verdict: None,
         errors: Vec::new(),
+        network: None,
     };
     Authorization {
         id: AuthorizationId::from_bytes([number; 16]),

@@ -87,7 +87,7 @@ pub(crate) fn build(
     resolving: Resolving,
 ) -> Result<Arc<Acme>, Failure> {
     let mut builder = Acme::builder(base_url, store.storage.clone(), Arc::new(ca))
-        .with_network(network(config, resolving)?)
+        .with_network(network(&config.validation, resolving)?)
         .with_perspectives(perspectives(config)?)
         .with_profiles(config.profiles()?)
         .with_limits(config.limits())
@@ -95,6 +95,11 @@ pub(crate) fn build(
         .with_key_policy(config.policy.key_policy()?)
         .with_policy(config.policy.policy()?)
         .with_meta(config.directory.meta());
+    for (name, profile) in &config.profiles {
+        if let Some(validation) = profile.validation.over(&config.validation) {
+            builder = builder.with_profile_network(name, network(&validation, resolving)?);
+        }
+    }
     if let Some(moment) = config.directory.terms_since {
         builder = builder.with_terms_changed(moment.0);
     }

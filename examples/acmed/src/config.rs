@@ -37,7 +37,7 @@ pub(crate) use limits::LimitsSection;
 pub(crate) use name_servers::{DnssecKind, NameServer, ZoneSection};
 pub(crate) use perspective::{Mutual, PerspectiveSection, PerspectiveServer};
 pub(crate) use policy::{Account, PolicySection, TrustSection};
-pub(crate) use profile::ProfileSection;
+pub(crate) use profile::{ProfileSection, ProfileValidation};
 pub(crate) use rate_limits::RateLimitsSection;
 pub(crate) use retention::RetentionSection;
 pub(crate) use sealing::SealingSection;
@@ -169,7 +169,8 @@ impl Config {
                 "dns-persist-01 needs a name that means this CA; set validation.persist_identities",
             ));
         }
-        let mut zones = validation.zone.iter();
+        let of_profiles = self.profiles.values().flat_map(|profile| profile.validation.zone.iter().flatten());
+        let mut zones = validation.zone.iter().chain(of_profiles);
         if let Some(zone) = zones.find(|zone| zone.name.is_none() || zone.resolvers.is_empty()) {
             let name = zone.name.as_ref().map_or("without a name".to_owned(), ToString::to_string);
             return Err(Failure::new(format!(
@@ -177,6 +178,15 @@ impl Config {
             )));
         }
         let mut names = BTreeSet::new();
+        if self
+            .profiles
+            .get(DEFAULT_PROFILE)
+            .is_some_and(|profile| profile.validation.over(validation).is_some())
+        {
+            return Err(Failure::new(
+                "how names are proved for the profile \"default\" is said in validation, not in profiles.default.validation",
+            ));
+        }
         for place in &validation.perspective {
             let (name, ..) = place.complete()?;
             if !names.insert(name) {

@@ -5,7 +5,7 @@ use std::{fs, net::Ipv4Addr, sync::Arc};
 use coyote_server::validate::{Authorities, DnsResolver, FixedResolver, Network, Resolver, ZoneResolver};
 
 use crate::{
-    config::{Config, DnssecKind, NameServer},
+    config::{DnssecKind, NameServer, Validation},
     failure::Failure,
 };
 
@@ -19,33 +19,34 @@ pub(crate) enum Resolving {
 }
 
 /// The network that the configuration describes.
-pub(crate) fn network(config: &Config, resolving: Resolving) -> Result<Network, Failure> {
-    let validation = &config.validation;
+pub(crate) fn network(validation: &Validation, resolving: Resolving) -> Result<Network, Failure> {
     let resolver: Arc<dyn Resolver> = match resolving {
-        Resolving::Dns => dns(config)?,
+        Resolving::Dns => dns(validation)?,
         Resolving::Loopback => {
             let loopback = FixedResolver::new([Ipv4Addr::LOCALHOST.into()]);
             let has_servers = !validation.resolvers.is_empty();
-            Arc::new(if has_servers { loopback.with_rest(dns(config)?) } else { loopback })
+            Arc::new(if has_servers { loopback.with_rest(dns(validation)?) } else { loopback })
         }
     };
     Ok(Network::new(resolver, validation.address_policy(), validation.network_limits()))
 }
 
 /// Asks DNS, for each zone those who are to be asked.
-fn dns(config: &Config) -> Result<Arc<dyn Resolver>, Failure> {
-    let validation = &config.validation;
-    let rest = Arc::new(servers(config, &validation.resolvers, validation.dnssec)?);
+fn dns(validation: &Validation) -> Result<Arc<dyn Resolver>, Failure> {
+    let rest = Arc::new(servers(validation, &validation.resolvers, validation.dnssec)?);
     let mut zones = ZoneResolver::new(rest.clone());
     for zone in &validation.zone {
         let Some(name) = &zone.name else { continue };
-        zones = zones.with_zone(name.clone(), Arc::new(servers(config, &zone.resolvers, zone.dnssec)?));
+        zones = zones.with_zone(name.clone(), Arc::new(servers(validation, &zone.resolvers, zone.dnssec)?));
     }
     Ok(if validation.zone.is_empty() { rest } else { Arc::new(zones) })
 }
 
-fn servers(config: &Config, servers: &[NameServer], dnssec: DnssecKind) -> Result<DnsResolver, Failure> {
-    let validation = &config.validation;
+fn servers(
+    validation: &Validation,
+    servers: &[NameServer],
+    dnssec: DnssecKind,
+) -> Result<DnsResolver, Failure> {
     let resolver = if servers.is_empty() {
         DnsResolver::of_system()
     } else {

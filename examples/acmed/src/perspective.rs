@@ -92,7 +92,8 @@ struct Lookout {
 
 fn server(config: &Config) -> Result<(Server, String), Failure> {
     let (limits, section) = (config.limits(), &config.perspective);
-    let mut vantage = Vantage::new("here", network(config, Resolving::Dns)?, Arc::new(SystemClock));
+    let mut vantage =
+        Vantage::new("here", network(&config.validation, Resolving::Dns)?, Arc::new(SystemClock));
     for validator in acme::validators(config)? {
         vantage = vantage.with_validator(validator);
     }

@@ -61,6 +61,7 @@ pub(super) fn order(names: &[&str], csr: Vec<u8>, now: Timestamp) -> Order {
         began: Some(now),
         verdict: Some(Verdict::Valid { at: now }),
         errors: Vec::new(),
+        network: None,
     };
     let authorization = |identifier: &Identifier| Authorization {
         id: AuthorizationId::from_bytes([4; 16]),

@@ -33,7 +33,7 @@ impl Acme {
         let accepted = self.accept_identifier(&applicant, grant.as_ref(), &wanted.identifier).await?;
         let accepted = accepted.map_err(unwilling)?;
         self.require_may_fail(account, &accepted, now).await?;
-        let authorization = self.prepare_authorization(account, &accepted, now)?;
+        let authorization = self.prepare_authorization(account, &accepted, None, now)?;
         let most = self.limits.authorizations_without_order;
         self.storage.create_authorization(authorization.clone(), most, &request.cause).await?;
         let reply = self.authorization_reply(&authorization, now)?;

@@ -298,10 +298,11 @@ impl Acme {
     ) -> Result<NewOrder> {
         let to_prove: Vec<_> =
             accepted.iter().filter(|new| !new.vouched).map(|new| new.identifier.clone()).collect();
-        let reused = self.reusable(account, &to_prove, reuse, now).await?;
+        let network = self.network_of(order.profile.as_deref());
+        let reused = self.reusable(account, &to_prove, network, reuse, now).await?;
         let missing =
             accepted.iter().filter(|new| !reused.iter().any(|held| held.identifier == new.identifier));
-        let new = missing.map(|accepted| self.prepare_authorization(account, accepted, now));
+        let new = missing.map(|accepted| self.prepare_authorization(account, accepted, network, now));
         let authorizations = new.collect::<Result<_>>()?;
         Ok(NewOrder {
             order: Order { authorizations, ..order.clone() },
@@ -311,11 +312,12 @@ impl Acme {
     }
 
     /// The authorizations of the account for these identifiers that may be used again. What a policy vouched for is not
-    /// among them: the policy is asked anew.
+    /// among them: the policy is asked anew. Nor is what was proved through another network.
     pub(super) async fn reusable(
         &self,
         account: &Account,
         identifiers: &[Identifier],
+        network: Option<&str>,
         reuse: Duration,
         now: Timestamp,
     ) -> Result<Vec<Authorization>> {
@@ -327,6 +329,7 @@ impl Acme {
         held.retain(|held| {
             let validated = held.challenges.iter().find_map(Challenge::validated);
             validated.is_some_and(|at| now.since(at) < reuse)
+                && is_through(held, network)
                 && held.validated_by().is_some_and(|method| {
                     method.as_str() != BY_POLICY && self.allows_method(&held.identifier, method)
                 })
@@ -344,13 +347,23 @@ impl Acme {
         &self,
         account: &Account,
         accepted: &Accepted,
+        network: Option<&str>,
         now: Timestamp,
     ) -> Result<Authorization> {
         // One token serves all challenges: a client that answers two ways says the same thing twice.
         let token = Token::from_bytes(&self.entropy.bytes::<32>()?);
         let challenge = |kind| {
             let id = ChallengeId::from_bytes(self.entropy.bytes()?);
-            Ok(Challenge { id, kind, token: token.clone(), began: None, verdict: None, errors: Vec::new() })
+            let network = network.map(str::to_owned);
+            Ok(Challenge {
+                id,
+                kind,
+                token: token.clone(),
+                began: None,
+                verdict: None,
+                errors: Vec::new(),
+                network,
+            })
         };
         let challenges = if accepted.vouched {
             let vouched = challenge(ChallengeType::new(BY_POLICY))?;
@@ -431,6 +444,11 @@ impl Acme {
         let wait = processing.then(|| self.retry_after(Work::issuance(order).job()));
         Ok(Reply::json(status, &object)?.with_retry_after(wait))
     }
+}
+
+/// Whether what an authorization says was seen through this network.
+pub(super) fn is_through(authorization: &Authorization, network: Option<&str>) -> bool {
+    authorization.challenges.iter().all(|challenge| challenge.network.as_deref() == network)
 }
 
 fn applicant<'a>(request: &'a Authenticated, profile: Option<&'a str>) -> Applicant<'a> {

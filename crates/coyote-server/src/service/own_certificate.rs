@@ -108,6 +108,7 @@ impl Acme {
                 began: None,
                 verdict: None,
                 errors: Vec::new(),
+                network: None,
             };
             Ok(Authorization {
                 id: AuthorizationId::from_bytes(self.entropy.bytes()?),

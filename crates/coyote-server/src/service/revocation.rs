@@ -13,6 +13,7 @@ use coyote_storage::{
 use openssl::x509::X509;
 use tracing::instrument;
 
+use super::order::is_through;
 use super::request::{Authenticated, Request, SelfSigned};
 use crate::{
     acme::Acme,
@@ -125,6 +126,7 @@ impl Acme {
         let proved = |authorization: &Authorization| {
             let method = authorization.validated_by().filter(|method| method.as_str() != BY_POLICY);
             method.is_some_and(|method| self.allows_method(&authorization.identifier, method))
+                && is_through(authorization, self.network_of(order.profile.as_deref()))
         };
         let proved: Vec<_> = held.iter().filter(|held| proved(held)).map(|held| &held.identifier).collect();
         if names.iter().all(|name| proved.contains(&name)) {

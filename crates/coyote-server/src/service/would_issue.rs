@@ -212,7 +212,9 @@ impl Acme {
             explained.object(Objector::RateLimit, told(*limited));
         }
         let reuse = self.limits.authorization_reuse;
-        let held = self.reusable(applicant.account, std::slice::from_ref(&identifier), reuse, now).await?;
+        let network = self.network_of(applicant.profile);
+        let names = std::slice::from_ref(&identifier);
+        let held = self.reusable(applicant.account, names, network, reuse, now).await?;
         match held.first() {
             Some(held) => explained.reused = Some(held.into()),
             None => {

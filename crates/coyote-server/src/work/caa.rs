@@ -10,7 +10,7 @@ use crate::{
     error::Result,
     service::own_certificate::BY_OPERATOR,
     trace::{Trace, TraceEvent},
-    validate::{CaaQuestion, CaaSubject, CaaTask, Task, ValidationFailure},
+    validate::{CaaQuestion, CaaSubject, CaaTask, Network, Task, ValidationFailure},
 };
 
 impl Acme {
@@ -37,8 +37,13 @@ impl Acme {
             by_challenge.then_some(CaaSubject { identifier, account_url, method })
         });
         let subjects: Vec<_> = subjects.collect();
+        let name = self.network_of(order.profile.as_deref());
+        let network = self.network(name).unwrap_or(&self.network);
         let asking = async {
-            self.ask_caa(&subjects, trace).await?;
+            self.ask_caa(&subjects, network, trace).await?;
+            if name.is_some() {
+                return Ok(());
+            }
             let task = Task { request: trace.id(), challenge: None, caa: self.caa_task(&subjects) };
             self.perspectives.corroborate(task, self.limits.validation_time + GRACE, trace).await
         };
@@ -64,10 +69,11 @@ impl Acme {
     pub(super) async fn ask_caa(
         &self,
         subjects: &[CaaSubject<'_>],
+        network: &Network,
         trace: &Trace,
     ) -> Result<(), ValidationFailure> {
         let Some(caa) = &self.caa else { return Ok(()) };
-        let checking = caa.check(subjects, self.network.resolver(), trace);
+        let checking = caa.check(subjects, network.resolver(), trace);
         timeout(self.limits.validation_time, checking).await.unwrap_or_else(|_| {
             let detail = "CAA records could not be looked up in time";
             Err(ValidationFailure::transient(ProblemType::Dns, detail))

@@ -129,6 +129,10 @@ impl Acme {
     ) -> Result<(), ValidationFailure> {
         let validator = self.validator(&challenge.kind).filter(|validator| validator.offers(identifier));
         let validator = validator.ok_or_else(|| switched_off(&challenge.kind))?;
+        let network = self.network(challenge.network.as_deref()).ok_or_else(|| {
+            let detail = "the profile is not validated as it was any more";
+            ValidationFailure::definitive(ProblemType::Unauthorized, detail)
+        })?;
         let (account_url, thumbprint) = (self.urls.account(&account.id), account.key.thumbprint());
         let attempt = Attempt {
             account_url: &account_url,
@@ -136,7 +140,7 @@ impl Acme {
             wildcard: identifier.is_wildcard(),
             token: &challenge.token,
             key_authorization: &KeyAuthorization::new(&challenge.token, thumbprint),
-            network: &self.network,
+            network,
             now: self.clock.now(),
             trace,
         };
@@ -146,8 +150,8 @@ impl Acme {
             Err(ValidationFailure::Transient(Problem::new(ProblemType::Connection, detail)))
         })?;
         let subject = [CaaSubject { identifier, account_url: &account_url, method: &challenge.kind }];
-        self.ask_caa(&subject, trace).await?;
-        if self.perspectives.is_empty() {
+        self.ask_caa(&subject, network, trace).await?;
+        if self.perspectives.is_empty() || challenge.network.is_some() {
             return Ok(());
         }
         let caa = self.caa_task(&subject);

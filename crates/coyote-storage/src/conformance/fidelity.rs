@@ -213,7 +213,12 @@ pub async fn challenges_of_any_type_come_back_as_they_were(world: World) {
     let template = order.authorizations[0].challenges[0].clone();
     let of_type = |name: &'static str| {
         let id = crate::ChallengeId::from_bytes(world.bits());
-        crate::Challenge { id, kind: ChallengeType::new(name), ..template.clone() }
+        crate::Challenge {
+            id,
+            kind: ChallengeType::new(name),
+            network: Some(name.into()),
+            ..template.clone()
+        }
     };
     order.authorizations[0].challenges = ODD.into_iter().chain(["tls-alpn-01"]).map(of_type).collect();
     let order = world.store_order(order).await;

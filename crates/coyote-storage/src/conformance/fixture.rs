@@ -157,6 +157,7 @@ impl World {
             began: None,
             verdict: None,
             errors: Vec::new(),
+            network: None,
         };
         Authorization {
             id: AuthorizationId::from_bytes(self.bits()),

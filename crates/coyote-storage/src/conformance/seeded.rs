@@ -126,6 +126,7 @@ pub fn authorization(seed: u64, account: AccountId, identifier: &Identifier) -> 
         began: None,
         verdict: None,
         errors: Vec::new(),
+        network: None,
     };
     Authorization {
         id: AuthorizationId::from_bytes(bits(seed)),

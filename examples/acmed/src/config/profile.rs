@@ -5,9 +5,10 @@ use std::str::FromStr;
 use coyote_server::issue::{ExtendedKeyUsage, Profile, Profiles};
 
 use super::{
-    Config, DEFAULT_PROFILE,
+    Allow, Config, DEFAULT_PROFILE, DnssecKind, NameServer, Validation, ZoneSection,
     section::{section, string_setting},
     time::Time,
+    validation::{Agent, Range},
 };
 use crate::failure::Failure;
 
@@ -26,6 +27,50 @@ section! {
         extended_key_usages: Vec<Usage> = vec![Usage(ExtendedKeyUsage::ServerAuth)];
         /// Whether the first name is repeated as the subject's common name, for old software.
         common_name: bool = false;
+    }
+    validation: ProfileValidation,
+}
+
+section! {
+    /// How control of names is proved for this profile where that is not as [validation] says. What was proved so serves no
+    /// other profile, nor the other way round, and other perspectives are not asked. Not for the profile "default".
+    ProfileValidation {
+        /// As in [validation]: these instead of its own, for what is in no zone.
+        resolvers: Option<Vec<NameServer>> = None, as in "[\"192.0.2.1\"]";
+        /// As in [validation].
+        dnssec: Option<DnssecKind> = None, as in "\"require\"";
+        /// As in [validation]: these instead of its own.
+        allow: Option<Vec<Allow>> = None, as in "[\"private-network\"]";
+        /// As in [validation]: these instead of its own.
+        deny: Option<Vec<Range>> = None, as in "[\"10.0.0.0/8\"]";
+        /// As in [validation].
+        http_port: Option<u16> = None, as in "8080";
+        /// As in [validation].
+        tls_port: Option<u16> = None, as in "8443";
+        /// As in [validation].
+        user_agent: Option<Agent> = None, as in "\"corp-ca\"";
+    }
+    zone: Option<Vec<ZoneSection>>,
+}
+
+impl ProfileValidation {
+    /// What is said here, and what is not, from there; nothing if nothing is said here.
+    pub(crate) fn over(&self, base: &Validation) -> Option<Validation> {
+        if *self == Self::default() {
+            return None;
+        }
+        let own = self.clone();
+        Some(Validation {
+            resolvers: own.resolvers.unwrap_or_else(|| base.resolvers.clone()),
+            dnssec: own.dnssec.unwrap_or(base.dnssec),
+            zone: own.zone.unwrap_or_else(|| base.zone.clone()),
+            allow: own.allow.unwrap_or_else(|| base.allow.clone()),
+            deny: own.deny.unwrap_or_else(|| base.deny.clone()),
+            http_port: own.http_port.unwrap_or(base.http_port),
+            tls_port: own.tls_port.unwrap_or(base.tls_port),
+            user_agent: own.user_agent.unwrap_or_else(|| base.user_agent.clone()),
+            ..base.clone()
+        })
     }
 }
 

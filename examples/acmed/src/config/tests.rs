@@ -68,6 +68,16 @@ fn what_was_changed_is_printed_and_read_back() {
         domain = "Corp.Example"
         [profiles.default]
         extended_key_usages = ["server-auth", "client-auth"]
+        [profiles."the inside"]
+        validity = "30d"
+        [profiles."the inside".validation]
+        resolvers = ["192.0.2.3"]
+        allow = ["private-network"]
+        http_port = 8080
+        user_agent = "corp"
+        [[profiles."the inside".validation.zone]]
+        name = "db.corp.example"
+        resolvers = ["192.0.2.4"]
         [directory]
         terms_of_service = "https://ca.example/terms"
         terms_since = 2026-01-31T12:00:00+01:00
@@ -153,6 +163,7 @@ fn what_is_wrong_is_refused_by_name_with_its_line() {
         ("[[validation.zone]]\nnam = \"a.example\"", 2, "unknown key `nam`"),
         ("[[validation.perspective]]\nnam = \"a\"", 2, "unknown key `nam`"),
         ("[perspective]\nport = 1", 2, "unknown key `port`"),
+        ("[profiles.a.validation]\ntimeout = \"1s\"", 2, "unknown key `timeout`"),
         ("[validation]\ntimeout = \"10\"", 2, "not a time"),
         ("[validation]\nallow = [\"10.0.0.0/99\"]", 2, "private-network"),
         ("listen = ", 1, ""),
@@ -177,6 +188,8 @@ fn what_cannot_be_meant_is_refused() {
         "[[validation.zone]]\nresolvers = [\"192.0.2.1\"]",
         "[[validation.perspective]]\nname = \"a\"\nurl = \"https://a.example/\"",
         "[validation]\nquorum = 1",
+        "[profiles.default.validation]\nhttp_port = 8080",
+        "[[profiles.a.validation.zone]]\nname = \"corp.example\"",
         "[policy]\nmin_rsa_bits = 4096\nmax_rsa_bits = 2048",
         "[policy]\nblocked_keys = \"/nowhere/keys\"",
         "[policy]\nknown_weak_keys = [\"/nowhere/keys\"]",

@@ -1,7 +1,7 @@
 //! The configuration as a file that explains itself.
 
 use super::{
-    Config, DEFAULT_PROFILE, PerspectiveSection, TrustSection, ZoneSection,
+    Config, DEFAULT_PROFILE, PerspectiveSection, ProfileValidation, TrustSection, ZoneSection,
     section::{Section, quote},
 };
 
@@ -33,6 +33,18 @@ impl Config {
         add(&mut text, "ca", &self.ca, all);
         let default_profile = self.profiles.get(DEFAULT_PROFILE).cloned().unwrap_or_default();
         add(&mut text, "profiles.default", &default_profile, all);
+        for (name, profile) in self.profiles.iter().filter(|(name, _)| *name != DEFAULT_PROFILE) {
+            let name = format!("profiles.{}", quote(name));
+            add(&mut text, &name, profile, all);
+            if profile.validation != ProfileValidation::default() {
+                add(&mut text, &format!("{name}.validation"), &profile.validation, all);
+                for zone in profile.validation.zone.iter().flatten() {
+                    text.push_str(&format!("\n[[{name}.validation.zone]]\n"));
+                    zone.write(&mut text, all);
+                }
+            }
+        }
+        self.write_profile_validation(&mut text);
         text.push_str("\n# Every bound of the server.\n[limits]\n");
         self.limits.write(&mut text, all);
         add(&mut text, "rate_limits", &self.rate_limits, all);
@@ -45,6 +57,15 @@ impl Config {
         add(&mut text, "perspective", &self.perspective, all);
         add(&mut text, "log", &self.log, all);
         text
+    }
+
+    /// As prose, as for whom it is for has to be said first.
+    fn write_profile_validation(&self, text: &mut String) {
+        let mut example = String::new();
+        add(&mut example, "profiles.NAME.validation", &ProfileValidation::default(), true);
+        text.push('\n');
+        let lines = example.lines().filter(|line| !line.is_empty());
+        lines.for_each(|line| text.push_str(&format!("# {}\n", line.trim_start_matches(['#', ' ']))));
     }
 
     fn write_trust(&self, text: &mut String, all: bool) {

@@ -1,0 +1,91 @@
+//! Profiles whose names are proved in a way of their own: other name servers, another port.
+
+use integration_tests::{Account, Answer, Dns, DnsAnswer, Object, Responder, World};
+use serde_json::{Value, json};
+
+/// Two views of the world: the usual one, and that of the profile "inside", where this name server and this web server are.
+struct Stage {
+    world: World,
+    dns: Dns,
+    responder: Responder,
+    account: Account,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let (dns, responder) = (Dns::start(), Responder::start());
+        let own = format!("resolvers = [\"{}\"]\nhttp_port = {}", dns.address(), responder.port());
+        let world = World::with(|setup| {
+            setup
+                .with("profiles.inside", "description = \"for the inside\"")
+                .with("profiles.inside.validation", &own)
+                .with("limits", "validation_attempts = 1")
+        });
+        let account = world.client.account();
+        Self { world, dns, responder, account }
+    }
+
+    fn order(&self, name: &str, profile: Option<&str>) -> Object {
+        let mut payload = json!({"identifiers": [{"type": "dns", "value": name}]});
+        if let Some(profile) = profile {
+            payload["profile"] = Value::from(profile);
+        }
+        let answer = self.account.post(&self.world.client.resource("newOrder"), &payload).expect(201);
+        Object { url: answer.location(), json: answer.json() }
+    }
+
+    /// What becomes of the order's authorization if the answer is at this web server.
+    fn prove(&self, order: &Object, at: &Responder) -> String {
+        let authorization = self.account.authorizations(order).remove(0);
+        let challenge = authorization.challenge("http-01");
+        let token = challenge.text("token");
+        at.answer_token(&token, Answer::text(200, self.account.key_authorization(&token)));
+        let _ = self.account.post(&challenge.url, &json!({})).expect(200);
+        self.account.settled(&authorization.url).status().to_owned()
+    }
+}
+
+#[test]
+fn a_profile_s_names_are_looked_for_where_the_profile_says() {
+    let stage = Stage::new();
+    stage.world.dns.answer("db.corp.test", DnsAnswer::NoSuchName);
+    stage.dns.answer("www.example.org", DnsAnswer::NoSuchName);
+
+    assert_eq!(stage.prove(&stage.order("db.corp.test", Some("inside")), &stage.responder), "valid");
+    assert_eq!(stage.prove(&stage.order("www.example.org", None), &stage.world.responder), "valid");
+    assert_eq!(stage.prove(&stage.order("db.corp.test", None), &stage.responder), "invalid");
+    assert_eq!(
+        stage.prove(&stage.order("www.example.org", Some("inside")), &stage.world.responder),
+        "invalid"
+    );
+}
+
+#[test]
+fn what_was_proved_for_one_profile_serves_no_order_of_another_that_is_validated_otherwise() {
+    let stage = Stage::new();
+    for (first, at, other) in
+        [(Some("inside"), &stage.responder, None), (None, &stage.world.responder, Some("inside"))]
+    {
+        let name = format!("{}.example.org", first.unwrap_or("usual"));
+        assert_eq!(stage.prove(&stage.order(&name, first), at), "valid");
+        let again = stage.order(&name, first);
+        assert_eq!(again.status(), "ready", "for the same profile it serves again");
+        let elsewhere = stage.order(&name, other);
+        assert_eq!(elsewhere.status(), "pending", "for {other:?} it has to be proved anew");
+    }
+}
+
+#[test]
+fn what_was_begun_through_a_network_that_is_gone_ends() {
+    let mut stage = Stage::new();
+    let order = stage.order("db.corp.test", Some("inside"));
+    stage
+        .world
+        .acmed
+        .configure(|config| config.replace("[profiles.inside.validation]", "[profiles.other.validation]"));
+    stage.world.crash();
+
+    assert_eq!(stage.prove(&order, &stage.responder), "invalid");
+    let why = stage.world.acmed.beside(&["why", "db.corp.test"]);
+    assert!(why.contains("the profile is not validated as it was any more"), "{why}");
+}
