@@ -89,3 +89,71 @@ fn what_was_begun_through_a_network_that_is_gone_ends() {
     let why = stage.world.acmed.beside(&["why", "db.corp.test"]);
     assert!(why.contains("the profile is not validated as it was any more"), "{why}");
 }
+
+/// A running `tinyproxy`, which ends with this value.
+struct Proxy(std::process::Child, tempfile::TempDir);
+
+impl Proxy {
+    /// One that connects to this port alone, by the system's names.
+    fn start(port: u16, allowed: u16) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("tinyproxy.conf");
+        let log = folder.path().join("log");
+        let config = format!(
+            "Port {port}\nListen 127.0.0.1\nTimeout 10\nAllow 127.0.0.1\nConnectPort {allowed}\nMaxClients 10\nLogFile {log:?}\n"
+        );
+        std::fs::write(&file, config).expect("a configuration");
+        let mut command = std::process::Command::new("tinyproxy");
+        let child = command.arg("-d").arg("-c").arg(&file).stdout(std::process::Stdio::null()).spawn();
+        integration_tests::eventually("tinyproxy answers", std::time::Duration::from_secs(10), || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).ok().map(drop)
+        });
+        Self(child.expect("tinyproxy can be run"), folder)
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.1.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_proxy_connects_where_it_may_and_the_trace_says_so_where_it_may_not() {
+    if integration_tests::missing("tinyproxy") {
+        return;
+    }
+    let port = integration_tests::free_port();
+    let world = World::with(|setup| {
+        setup
+            .with("validation", &format!("proxy = \"127.0.0.1:{port}\""))
+            .with("limits", "validation_attempts = 1")
+    });
+    let account = world.client.account();
+    // `localhost` is the one name that the proxy knows of.
+    let prove = || {
+        let order = account.order(&["localhost"]);
+        let authorization = account.authorizations(&order).remove(0);
+        let challenge = account.provision(&authorization, &world.responder);
+        let _ = account.post(&challenge.url, &json!({})).expect(200);
+        account.settled(&authorization.url).status().to_owned()
+    };
+
+    let strict = Proxy::start(port, 443);
+    assert_eq!(prove(), "invalid");
+    let why = world.acmed.beside(&["why", "localhost"]);
+    assert!(
+        why.contains("CONNECT localhost:") && why.contains("the proxy does not connect: HTTP/1.1 403"),
+        "{why}"
+    );
+    drop(strict);
+
+    let proxy = Proxy::start(port, world.responder.port());
+    assert_eq!(prove(), "valid", "{}", world.acmed.log());
+    assert!(proxy.log().contains("CONNECT localhost"), "{}", proxy.log());
+}

@@ -28,7 +28,11 @@ pub(crate) fn network(validation: &Validation, resolving: Resolving) -> Result<N
             Arc::new(if has_servers { loopback.with_rest(dns(validation)?) } else { loopback })
         }
     };
-    Ok(Network::new(resolver, validation.address_policy(), validation.network_limits()))
+    let network = Network::new(resolver, validation.address_policy(), validation.network_limits());
+    Ok(match validation.proxy {
+        Some(proxy) => network.with_proxy(proxy),
+        None => network,
+    })
 }
 
 /// Asks DNS, for each zone those who are to be asked.

@@ -16,6 +16,8 @@ pub struct RateLimits {
     pub accounts_per_address: Option<Quota>,
     /// Failed validations of a name for an account. Whoever has used it up gets no new orders for the name.
     pub failed_validations: Option<Quota>,
+    /// The same over weeks: a name that goes on failing is paused, but for an attempt now and then.
+    pub failing_names: Option<Quota>,
     /// Where the client is told to read about the limits.
     pub help: Option<String>,
 }
@@ -104,7 +106,7 @@ impl RateLimiter {
 
     /// Whether failed validations are counted at all.
     pub(crate) fn limits_failures(&self) -> bool {
-        self.limits.failed_validations.is_some()
+        self.limits.failed_validations.is_some() || self.limits.failing_names.is_some()
     }
 
     /// Counts a failed validation.
@@ -114,9 +116,10 @@ impl RateLimiter {
         name: &Identifier,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        self.take("failed-validation", self.limits.failed_validations, format!("{account}:{name}"), 1, now)
-            .await
-            .map(drop)
+        for (what, quota) in self.failures() {
+            drop(self.take(what, quota, format!("{account}:{name}"), 1, now).await?);
+        }
+        Ok(())
     }
 
     /// Whether validations of a name have failed too often; nothing is counted.
@@ -126,8 +129,19 @@ impl RateLimiter {
         name: &Identifier,
         now: Timestamp,
     ) -> Result<Allowance, StorageError> {
-        self.take("failed-validation", self.limits.failed_validations, format!("{account}:{name}"), 0, now)
-            .await
+        let mut allowed = None;
+        for (what, quota) in self.failures() {
+            match self.take(what, quota, format!("{account}:{name}"), 0, now).await? {
+                Ok(fields) => allowed = allowed.or(fields),
+                refused => return Ok(refused),
+            }
+        }
+        Ok(Ok(allowed))
+    }
+
+    /// In how many ways failures are counted.
+    fn failures(&self) -> [(&'static str, Option<Quota>); 2] {
+        [("failed-validation", self.limits.failed_validations), ("failing-name", self.limits.failing_names)]
     }
 
     /// Takes the one turn at something that all servers over the store have together in each interval, or answers how long to wait
@@ -232,6 +246,29 @@ mod tests {
         assert_eq!(refused.retry_after, Duration::from_secs(30));
         let other = Identifier::parse("dns", "b.example").unwrap();
         assert!(limiter.may_fail(&ACCOUNT, &other, NOW).await.unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_goes_on_failing_is_paused_however_slowly_it_fails() {
+        let quota = |amount, period| Some(Quota { amount, period: Duration::from_secs(period) });
+        let (hour, day) = (Duration::from_secs(3_600), Duration::from_secs(86_400));
+        let limits = RateLimits {
+            failed_validations: quota(5, 3_600),
+            failing_names: quota(10, 20 * 86_400),
+            ..RateLimits::default()
+        };
+        let (limiter, name) = (limiter(limits), Identifier::parse("dns", "a.example").unwrap());
+        let (mut now, mut failed) = (NOW, 0);
+        for _ in 0..200 {
+            if limiter.may_fail(&ACCOUNT, &name, now).await.unwrap().is_ok() {
+                limiter.failed_validation(&ACCOUNT, &name, now).await.unwrap();
+                failed += 1;
+            }
+            now = now + hour * 12;
+        }
+        assert_eq!(failed, 10 + 100 / 2 - 1, "ten, and then one in two days, in a hundred days");
+        let refused = limiter.may_fail(&ACCOUNT, &name, now).await.unwrap();
+        assert!(refused.as_ref().err().is_none_or(|refused| refused.retry_after <= day * 2), "{refused:?}");
     }
 
     #[tokio::test]

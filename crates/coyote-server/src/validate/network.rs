@@ -13,6 +13,8 @@ use tokio::net::TcpStream;
 use super::{AddressPolicy, DnsResolver, InvalidServers, Refusal, ResolveError, Resolver};
 use crate::trace::{Excerpt, Trace, TraceEvent, millis};
 
+mod proxy;
+
 /// How much of strangers validation takes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NetworkLimits {
@@ -141,12 +143,22 @@ pub struct Network {
     resolver: Arc<dyn Resolver>,
     policy: AddressPolicy,
     limits: NetworkLimits,
+    proxy: Option<SocketAddr>,
 }
 
 impl Network {
     /// A network seen through this resolver, as far as this policy lets it be reached.
     pub fn new(resolver: Arc<dyn Resolver>, policy: AddressPolicy, limits: NetworkLimits) -> Self {
-        Self { resolver, policy, limits }
+        Self { resolver, policy, limits, proxy: None }
+    }
+
+    /// Connects through an HTTP proxy at this address, by CONNECT (RFC 9110 section 9.3.6), also to plain HTTP.
+    ///
+    /// The proxy resolves the names then, and which of their addresses may be dialled is for it to know: the policy
+    /// is asked about addresses that are dialled by themselves only. What DNS is asked for proofs is not affected.
+    #[must_use]
+    pub fn with_proxy(self, proxy: SocketAddr) -> Self {
+        Self { proxy: Some(proxy), ..self }
     }
 
     /// The public Internet, through the name servers that the operating system is configured to ask, within the
@@ -184,6 +196,9 @@ impl Network {
     ///
     /// [`ConnectError`].
     pub async fn connect(&self, host: &Host, port: u16, trace: &Trace) -> Result<TcpStream, ConnectError> {
+        if let Some(proxy) = self.proxy {
+            return self.through(proxy, host, port, trace).await;
+        }
         let addresses = match host {
             Host::Name(name) => self.resolver.addresses(name, trace).await.map_err(ConnectError::Resolve)?,
             Host::Address(address) => vec![*address],
@@ -196,6 +211,33 @@ impl Network {
             }
         }
         Err(failure)
+    }
+
+    async fn through(
+        &self,
+        proxy: SocketAddr,
+        host: &Host,
+        port: u16,
+        trace: &Trace,
+    ) -> Result<TcpStream, ConnectError> {
+        if let Host::Address(address) = host {
+            self.allowed(vec![*address], trace).map_err(ConnectError::NotAllowed)?;
+        }
+        let mut stream = self.dial(proxy, trace).await?;
+        trace.record(TraceEvent::HttpRequest {
+            line: Excerpt::new(format!("CONNECT {host}:{port} by the proxy {proxy}")),
+        });
+        let started = Instant::now();
+        let agent = self.limits.user_agent.as_str();
+        let asking = proxy::tunnel(&mut stream, host, port, agent, self.limits.max_response_head);
+        let tunnel = match tokio::time::timeout(self.limits.connect_timeout, asking).await {
+            Ok(Ok(())) => return Ok(stream),
+            Ok(Err(error)) => ConnectError::Failed(error),
+            Err(_) => ConnectError::TimedOut,
+        };
+        let took_ms = millis(started.elapsed());
+        trace.record(TraceEvent::HttpFailed { reason: reason(&tunnel), took_ms });
+        Err(tunnel)
     }
 
     /// The addresses that may be dialled, as many as are to be tried. If the policy forbids them all, why.
@@ -240,8 +282,9 @@ impl Network {
 
 impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { resolver: _, policy, limits } = self;
-        f.debug_struct("Network").field("policy", policy).field("limits", limits).finish_non_exhaustive()
+        let Self { resolver: _, policy, limits, proxy } = self;
+        let mut network = f.debug_struct("Network");
+        network.field("policy", policy).field("limits", limits).field("proxy", proxy).finish_non_exhaustive()
     }
 }
 

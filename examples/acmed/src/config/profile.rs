@@ -1,6 +1,6 @@
 //! `[profiles.NAME]`: what certificates look like.
 
-use std::str::FromStr;
+use std::{net::SocketAddr, str::FromStr};
 
 use coyote_server::issue::{ExtendedKeyUsage, Profile, Profiles};
 
@@ -49,6 +49,8 @@ section! {
         tls_port: Option<u16> = None, as in "8443";
         /// As in [validation].
         user_agent: Option<Agent> = None, as in "\"corp-ca\"";
+        /// As in [validation].
+        proxy: Option<SocketAddr> = None, as in "\"10.0.0.1:3128\"";
     }
     zone: Option<Vec<ZoneSection>>,
 }
@@ -69,6 +71,7 @@ impl ProfileValidation {
             http_port: own.http_port.unwrap_or(base.http_port),
             tls_port: own.tls_port.unwrap_or(base.tls_port),
             user_agent: own.user_agent.unwrap_or_else(|| base.user_agent.clone()),
+            proxy: own.proxy.or(base.proxy),
             ..base.clone()
         })
     }

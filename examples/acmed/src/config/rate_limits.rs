@@ -20,6 +20,9 @@ section! {
         accounts_per_address: Option<Allowance> = None, as in "\"10/3h\"";
         /// Failed validations of a name for an account. Whoever has used them up gets no new order for the name.
         failed_validations: Option<Allowance> = None, as in "\"5/1h\"";
+        /// The same over weeks, for names that go on failing: these are paused, but for an attempt now and then (of "30/30d", one a
+        /// day).
+        failing_names: Option<Allowance> = None, as in "\"30/30d\"";
         /// A page about the limits, to which whoever meets one is pointed.
         help: Option<WebUrl> = None, as in "\"https://ca.example.com/limits\"";
     }
@@ -33,6 +36,7 @@ impl RateLimitsSection {
         limits.orders_per_account = quota(self.orders_per_account);
         limits.accounts_per_address = quota(self.accounts_per_address);
         limits.failed_validations = quota(self.failed_validations);
+        limits.failing_names = quota(self.failing_names);
         limits.help = self.help.as_ref().map(WebUrl::to_string);
         limits
     }

@@ -75,6 +75,7 @@ fn what_was_changed_is_printed_and_read_back() {
         allow = ["private-network"]
         http_port = 8080
         user_agent = "corp"
+        proxy = "192.0.2.9:3128"
         [[profiles."the inside".validation.zone]]
         name = "db.corp.example"
         resolvers = ["192.0.2.4"]
@@ -89,6 +90,7 @@ fn what_was_changed_is_printed_and_read_back() {
         orders_per_account = "300/3h"
         accounts_per_address = "10/3h"
         failed_validations = "5/1h"
+        failing_names = "30/30d"
         help = "https://ca.example/limits"
         [policy]
         min_rsa_bits = 3072

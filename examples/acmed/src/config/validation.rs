@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    net::SocketAddr,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -59,6 +60,9 @@ section! {
         max_redirects: u16 = 10;
         /// What validation says it is.
         user_agent: Agent = Agent::default();
+        /// An HTTP proxy, IP:PORT, through which http-01 and tls-alpn-01 connect, by CONNECT, which it has to allow to both ports. It
+        /// resolves the names and has to know what may be dialled: `allow` and `deny` are of no effect on names then.
+        proxy: Option<SocketAddr> = None, as in "\"10.0.0.1:3128\"";
         /// How long an answer to a client may wait for a result; 0 turns it off.
         linger: Time = Time::millis(250);
         /// DANGEROUS: finds every challenge met without looking. Whoever reaches the server gets any certificate.
