@@ -64,7 +64,7 @@ pub(crate) enum Command {
     WouldIssue(WouldIssue),
     /// Look, from this place on the network, for servers elsewhere: a perspective of theirs
     ///
-    /// They name it in [[validation.perspective]], and what it has seen is part of their traces. Both ends show a certificate.
+    /// They name it in `[[validation.perspective]]`, and what it has seen is part of their traces. Both ends show a certificate.
     Perspective(Perspective),
     /// Say what the attempts at a validation or an issuance saw, step by step, whether the server runs or not
     ///

@@ -315,12 +315,13 @@ impl Count {
     /// What the client is told: in the words of the first that has seen something.
     fn refusal(self) -> ValidationFailure {
         let (differ, places, spare) = (self.differing.len(), self.places, self.spare());
+        // The kind and the sentence, and nothing else that it may have sent.
         let told = |problem: &Problem| {
             let detail: String =
                 problem.detail.chars().filter(|c| !c.is_control()).take(LONGEST_DETAIL).collect();
             let detail =
                 format!("{differ} of {places} other perspectives do not see what this server sees: {detail}");
-            Problem { detail, ..problem.clone() }
+            Problem::new(problem.kind, detail)
         };
         let wrong = |failure: &&ValidationFailure| matches!(failure, ValidationFailure::Definitive(_));
         let seen: Vec<_> = self.differing.iter().flatten().collect();

@@ -27,8 +27,8 @@ section! {
 }
 
 section! {
-    /// What `acmed perspective` serves: it looks for other servers, as [validation] says. It reads this section, [validation],
-    /// the caa_identities of [directory], and of [limits] what begins with `perspective`.
+    /// What `acmed perspective` serves: it looks for other servers, as `[validation]` says. It reads this section, `[validation]`,
+    /// the caa_identities of `[directory]`, and of `[limits]` what begins with `perspective`.
     PerspectiveServer {
         /// Where to listen, for HTTPS.
         listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8443));

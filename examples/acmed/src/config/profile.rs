@@ -32,24 +32,24 @@ section! {
 }
 
 section! {
-    /// How control of names is proved for this profile where that is not as [validation] says. What was proved so serves no
+    /// How control of names is proved for this profile where that is not as `[validation]` says. What was proved so serves no
     /// other profile, nor the other way round, and other perspectives are not asked. Not for the profile "default".
     ProfileValidation {
-        /// As in [validation]: these instead of its own, for what is in no zone.
+        /// As in `[validation]`: these instead of its own, for what is in no zone.
         resolvers: Option<Vec<NameServer>> = None, as in "[\"192.0.2.1\"]";
-        /// As in [validation].
+        /// As in `[validation]`.
         dnssec: Option<DnssecKind> = None, as in "\"require\"";
-        /// As in [validation]: these instead of its own.
+        /// As in `[validation]`: these instead of its own.
         allow: Option<Vec<Allow>> = None, as in "[\"private-network\"]";
-        /// As in [validation]: these instead of its own.
+        /// As in `[validation]`: these instead of its own.
         deny: Option<Vec<Range>> = None, as in "[\"10.0.0.0/8\"]";
-        /// As in [validation].
+        /// As in `[validation]`.
         http_port: Option<u16> = None, as in "8080";
-        /// As in [validation].
+        /// As in `[validation]`.
         tls_port: Option<u16> = None, as in "8443";
-        /// As in [validation].
+        /// As in `[validation]`.
         user_agent: Option<Agent> = None, as in "\"corp-ca\"";
-        /// As in [validation].
+        /// As in `[validation]`.
         proxy: Option<SocketAddr> = None, as in "\"10.0.0.1:3128\"";
     }
     zone: Option<Vec<ZoneSection>>,

@@ -33,7 +33,7 @@ section! {
         tls_port: u16 = 443;
         /// The name servers that are asked: IP or IP:PORT, tls://IP#NAME (DNS over TLS), https://IP/PATH#NAME (DNS over HTTPS,
         /// in HTTP/1.1); NAME is what the certificate must be for. Without any, the system's. A zone can have its own: in a
-        /// table [[validation.zone]] with name, resolvers and, if need be, dnssec; it counts for all names below as well.
+        /// table `[[validation.zone]]` with name, resolvers and, if need be, dnssec; it counts for all names below as well.
         resolvers: Vec<NameServer> = Vec::new();
         /// The certificates (PEM) that vouch for name servers over TLS. Unless it is set, those that the system trusts.
         resolver_roots: Option<PathBuf> = None, as in "\"resolver-roots.pem\"";
@@ -68,7 +68,7 @@ section! {
         /// DANGEROUS: finds every challenge met without looking. Whoever reaches the server gets any certificate.
         danger_accept_any_challenge: bool = false;
         /// How many other perspectives have to see what this server sees; unless it is set all of one, all but one of two to
-        /// five, all but two of more. Each is a table [[validation.perspective]] with name, region, url, roots, certificate
+        /// five, all but two of more. Each is a table `[[validation.perspective]]` with name, region, url, roots, certificate
         /// and key, and is an `acmed perspective` elsewhere. Without any, what this server sees counts.
         quorum: Option<u16> = None, as in "2";
     }
