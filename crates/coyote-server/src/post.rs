@@ -15,7 +15,9 @@ use tokio_openssl::SslStream;
 use url::{Position, Url};
 
 /// Posts JSON over a connection of its own, and reads the body of the answer, which has status 200.
+/// `whom` is who is asked, for the operator.
 pub(crate) async fn post(
+    whom: &str,
     url: &Url,
     connector: Option<&SslConnector>,
     headers: &[(&str, String)],
@@ -28,10 +30,10 @@ pub(crate) async fn post(
     // An IPv6 address has brackets in a URL, and none elsewhere.
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let stream = TcpStream::connect((host, port)).await?;
-    let Some(connector) = connector else { return converse(stream, request, max_answer).await };
+    let Some(connector) = connector else { return converse(whom, stream, request, max_answer).await };
     let mut stream = SslStream::new(connector.configure()?.into_ssl(host)?, stream)?;
     Pin::new(&mut stream).connect().await?;
-    converse(stream, request, max_answer).await
+    converse(whom, stream, request, max_answer).await
 }
 
 fn request(
@@ -50,7 +52,12 @@ fn request(
     request.body(Full::new(body.into()))
 }
 
-async fn converse<S>(stream: S, request: Request<Full<Bytes>>, max_answer: usize) -> Result<Vec<u8>, BoxError>
+async fn converse<S>(
+    whom: &str,
+    stream: S,
+    request: Request<Full<Bytes>>,
+    max_answer: usize,
+) -> Result<Vec<u8>, BoxError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -58,7 +65,7 @@ where
     let talk = async {
         let answer = sender.send_request(request).await?;
         if answer.status() != StatusCode::OK {
-            return Err(format!("the answer has status {}", answer.status()).into());
+            return Err(format!("{whom} answered {}", answer.status()).into());
         }
         let body = Limited::new(answer.into_body(), max_answer).collect().await?;
         Ok(body.to_bytes().to_vec())

@@ -161,7 +161,8 @@ impl Webhook {
         let timestamp = self.clock.now().as_seconds().to_string();
         let signature = format!("sha256={}", self.sign(&timestamp, &body)?);
         let headers = [("x-coyote-timestamp", timestamp), ("x-coyote-signature", signature)];
-        let call = post::post(&self.url, self.connector.as_ref(), &headers, body, self.settings.max_answer);
+        let (tls, most) = (self.connector.as_ref(), self.settings.max_answer);
+        let call = post::post("the webhook", &self.url, tls, &headers, body, most);
         let answer =
             timeout(self.settings.timeout, call).await.map_err(|_| "the webhook took too long")??;
         let Answer { verdict, detail, rule } = serde_json::from_slice(&answer)?;

@@ -138,7 +138,8 @@ impl Perspective for RemotePerspective {
     async fn look(&self, task: &Task) -> Result<Evidence, BoxError> {
         let body = serde_json::to_vec(task)?;
         let hash = hash(&body);
-        let answer = post(&self.url, Some(&self.connector), &[], body, self.settings.max_answer).await?;
+        let (tls, most) = (Some(&self.connector), self.settings.max_answer);
+        let answer = post("it", &self.url, tls, &[], body, most).await?;
         let Answer { task, evidence } = serde_json::from_slice(&answer)?;
         if task == hash { Ok(evidence) } else { Err("it answers to another task".into()) }
     }
