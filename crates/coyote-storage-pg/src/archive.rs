@@ -6,7 +6,10 @@ use coyote_storage::{
     Account, Archive, AuditRecord, Authorization, AuthorizationId, Certificate, Conflict, ExternalAccountKey,
     Job, Order, OrderId, Record, RecordKey, RecordKind, Result, Serial, Standing, sealing::Sealing,
 };
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, QueryResult};
+use diesel::{
+    ExpressionMethods, OptionalExtension, QueryDsl, QueryResult, define_sql_function, select,
+    sql_types::{Bool, Text},
+};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
 use crate::{
@@ -56,7 +59,7 @@ impl Archive for PgStorage {
 
     async fn import(&self, standing: &Standing, records: Vec<Record>) -> Result<u64> {
         self.transaction("storing copies", async |session| {
-            session.begin_with(require(session.connection(), standing)).await?;
+            session.begin_with(to_take_copies(session.connection(), standing)).await?;
             let stored = session.then(import(session.connection(), records.clone(), &self.sealing)).await?;
             session.commit_with(Vec::new()).await?;
             Ok(stored)
@@ -66,7 +69,7 @@ impl Archive for PgStorage {
 
     async fn remove(&self, standing: &Standing, keys: Vec<RecordKey>) -> Result<()> {
         self.transaction("removing copies", async |session| {
-            session.begin_with(require(session.connection(), standing)).await?;
+            session.begin_with(to_take_copies(session.connection(), standing)).await?;
             session.then(remove(session.connection(), keys.clone())).await?;
             session.commit_with(Vec::new()).await
         })
@@ -86,6 +89,11 @@ impl Archive for PgStorage {
             let stands = session.begin_with(locked(session.connection())).await? == *from;
             if stands {
                 session.then(stand(session.connection(), &to)).await?;
+                // Nobody writes any more.
+                let to_be_filled = matches!((from, &to), (Standing::InService, Standing::Arriving { .. }));
+                if to_be_filled && !session.then(is_empty(session.connection(), &self.sealing)).await? {
+                    return Err(Failure::Refused(Conflict::NotEmpty.into()));
+                }
             }
             session.commit_with(Vec::new()).await?;
             Ok(stands)
@@ -113,17 +121,43 @@ async fn locked(mut connection: &AsyncPgConnection) -> Result<Standing, Failure>
     read(query.get_result(&mut connection).await.optional()?)
 }
 
-/// That it stands like this until the end of the transaction.
-async fn require(connection: &AsyncPgConnection, expected: &Standing) -> Result<(), Failure> {
-    if locked(connection).await? == *expected {
-        Ok(())
-    } else {
-        Err(Failure::Refused(Conflict::MovedOn.into()))
+/// That it stands like this until the end of the transaction, which stores copies.
+async fn to_take_copies(mut connection: &AsyncPgConnection, expected: &Standing) -> Result<(), Failure> {
+    if locked(connection).await? != *expected {
+        return Err(Failure::Refused(Conflict::MovedOn.into()));
     }
+    if let Standing::Arriving { run, .. } = expected {
+        let filling = select(set_config("coyote.filling", filling(run), true));
+        filling.execute(&mut connection).await?;
+    }
+    Ok(())
+}
+
+define_sql_function! {
+    /// Sets a parameter, here until the end of the transaction.
+    fn set_config(name: Text, value: Text, is_local: Bool) -> Text;
+}
+
+/// What a transaction calls itself that stores copies. A parameter that is not set can be empty.
+fn filling(run: &str) -> String {
+    format!("run {run}")
+}
+
+async fn is_empty(connection: &AsyncPgConnection, sealing: &Sealing) -> Result<bool, Failure> {
+    for kind in RecordKind::ALL {
+        if !export(connection, kind, None, 1, sealing).await?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn unreadable(error: serde_json::Error) -> Failure {
     Failure::Database(diesel::result::Error::DeserializationError(Box::new(error)))
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// With a trigger the server itself refuses every write, whoever's. Making one waits for the writes under way.
@@ -132,14 +166,21 @@ async fn stand(mut connection: &AsyncPgConnection, standing: &Standing) -> Resul
     let row = (settings::name.eq(STANDING), settings::value.eq(value.clone()));
     let said = diesel::insert_into(settings::table).values(row).on_conflict(settings::name);
     said.do_update().set(settings::value.eq(value)).execute(&mut connection).await?;
+    let but_copies = match standing {
+        Standing::Arriving { run, .. } => {
+            let filling = literal(&filling(run));
+            format!("WHEN (current_setting('coyote.filling', true) IS DISTINCT FROM {filling})")
+        }
+        Standing::InService | Standing::Left { .. } => String::new(),
+    };
     for table in TABLES {
-        let open = format!("DROP TRIGGER IF EXISTS everything_has_left ON {table}");
+        let open = format!("DROP TRIGGER IF EXISTS not_in_service ON {table}");
         connection.batch_execute(&open).await?;
-        if let Standing::Left { to } = standing {
-            let told = to.replace('\'', "''");
+        if let Some(refusal) = standing.refusal() {
             let shut = format!(
-                "CREATE TRIGGER everything_has_left BEFORE INSERT OR UPDATE OR DELETE ON {table}
-                 FOR EACH ROW EXECUTE FUNCTION refuse_write('{told}')"
+                "CREATE TRIGGER not_in_service BEFORE INSERT OR UPDATE OR DELETE ON {table}
+                 FOR EACH ROW {but_copies} EXECUTE FUNCTION refuse_write({})",
+                literal(&refusal)
             );
             connection.batch_execute(&shut).await?;
         }

@@ -17,6 +17,9 @@ use crate::{
 
 const STANDING: &str = "standing";
 
+/// A row of `settings` that is there while copies are stored, and that no other transaction sees.
+const FILLING: &str = "filling";
+
 /// All tables but `settings`, which says where everything has gone.
 const TABLES: [&str; 12] = [
     "accounts",
@@ -50,9 +53,10 @@ impl Archive for SqliteStorage {
     async fn import(&self, standing: &Standing, records: Vec<Record>) -> Result<u64> {
         let (sealing, standing) = (self.sealing(), standing.clone());
         self.write("storing copies", move |connection| {
-            require(connection, &standing)?;
-            let stored = records.into_iter().map(|record| import(connection, record, &sealing));
-            stored.sum::<Result<u64, Failure>>()
+            fill(connection, &standing, |connection| {
+                let stored = records.into_iter().map(|record| import(connection, record, &sealing));
+                stored.sum()
+            })
         })
         .await
     }
@@ -60,8 +64,9 @@ impl Archive for SqliteStorage {
     async fn remove(&self, standing: &Standing, keys: Vec<RecordKey>) -> Result<()> {
         let standing = standing.clone();
         self.write("removing copies", move |connection| {
-            require(connection, &standing)?;
-            keys.into_iter().try_for_each(|key| remove(connection, key))
+            fill(connection, &standing, |connection| {
+                keys.into_iter().try_for_each(|key| remove(connection, key))
+            })
         })
         .await
     }
@@ -71,18 +76,22 @@ impl Archive for SqliteStorage {
     }
 
     async fn stand(&self, from: &Standing, to: Standing) -> Result<bool> {
-        let from = from.clone();
+        let (from, sealing) = (from.clone(), self.sealing());
         self.write("saying where the storage stands", move |connection| {
             if standing(connection)? != from {
                 return Ok(false);
+            }
+            let to_be_filled = matches!((&from, &to), (Standing::InService, Standing::Arriving { .. }));
+            if to_be_filled && !is_empty(connection, &sealing)? {
+                return Err(Failure::Refused(Conflict::NotEmpty.into()));
             }
             let value = serde_json::to_vec(&to);
             let value = value.map_err(|error| Failure::Database(unreadable(error)))?;
             let row = (settings::name.eq(STANDING), settings::value.eq(value));
             diesel::replace_into(settings::table).values(row).execute(connection)?;
             open(connection)?;
-            if let Standing::Left { to } = to {
-                shut(connection, &to)?;
+            if let Some(refusal) = to.refusal() {
+                shut(connection, &refusal)?;
             }
             Ok(true)
         })
@@ -97,21 +106,46 @@ fn standing(connection: &mut SqliteConnection) -> Result<Standing, Failure> {
     Ok(standing.map_err(|error| Failure::Database(unreadable(error)))?.unwrap_or_default())
 }
 
-fn require(connection: &mut SqliteConnection, expected: &Standing) -> Result<(), Failure> {
-    if standing(connection)? == *expected { Ok(()) } else { Err(Failure::Refused(Conflict::MovedOn.into())) }
+/// Stores copies as long as it stands like this.
+fn fill<T>(
+    connection: &mut SqliteConnection,
+    expected: &Standing,
+    body: impl FnOnce(&mut SqliteConnection) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    if standing(connection)? != *expected {
+        return Err(Failure::Refused(Conflict::MovedOn.into()));
+    }
+    if !matches!(expected, Standing::Arriving { .. }) {
+        return body(connection);
+    }
+    let row = (settings::name.eq(FILLING), settings::value.eq(Vec::new()));
+    diesel::insert_into(settings::table).values(row).execute(connection)?;
+    let done = body(connection)?;
+    diesel::delete(settings::table.find(FILLING)).execute(connection)?;
+    Ok(done)
+}
+
+fn is_empty(connection: &mut SqliteConnection, sealing: &Sealing) -> Result<bool, Failure> {
+    for kind in RecordKind::ALL {
+        if !export(connection, kind, None, 1, sealing)?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn unreadable(error: serde_json::Error) -> diesel::result::Error {
     diesel::result::Error::DeserializationError(Box::new(error))
 }
 
-/// Has SQLite itself refuse every write, in whichever process: a trigger costs nothing while there is none.
-fn shut(connection: &mut SqliteConnection, to: &str) -> QueryResult<()> {
-    let told = to.replace('\'', "''");
+/// Has SQLite itself refuse every write but copies, in whichever process: a trigger costs nothing while there is none.
+fn shut(connection: &mut SqliteConnection, refusal: &str) -> QueryResult<()> {
+    let told = refusal.replace('\'', "''");
     each_trigger(|name, table, event| {
         connection.batch_execute(&format!(
             "CREATE TRIGGER {name} BEFORE {event} ON {table}
-             BEGIN SELECT RAISE(ABORT, 'everything has moved to {told}'); END"
+             WHEN NOT EXISTS (SELECT 1 FROM settings WHERE name = '{FILLING}')
+             BEGIN SELECT RAISE(ABORT, '{told}'); END"
         ))
     })
 }
@@ -124,7 +158,7 @@ fn open(connection: &mut SqliteConnection) -> QueryResult<()> {
 fn each_trigger(mut body: impl FnMut(&str, &str, &str) -> QueryResult<()>) -> QueryResult<()> {
     for table in TABLES {
         for event in ["insert", "update", "delete"] {
-            body(&format!("left_{table}_{event}"), table, event)?;
+            body(&format!("refuse_{table}_{event}"), table, event)?;
         }
     }
     Ok(())

@@ -153,7 +153,7 @@ pub enum Standing {
     /// It serves, or may: the usual.
     #[default]
     InService,
-    /// It is being filled with what another has, and is not to be served from.
+    /// It is being filled with what another has: it refuses every write that is not a copy.
     Arriving {
         /// The other, in words for people.
         from: String,
@@ -161,11 +161,25 @@ pub enum Standing {
         #[serde(default)]
         run: String,
     },
-    /// All that it has went to another: it refuses every write.
+    /// All that it has went to another, or goes there: it refuses every write.
     Left {
         /// The other, in words for people.
         to: String,
+        /// Who has closed it, or has taken over from whom that was.
+        #[serde(default)]
+        run: String,
     },
+}
+
+impl Standing {
+    /// What whoever would write is told, if it is not [`InService`](Self::InService).
+    pub fn refusal(&self) -> Option<String> {
+        match self {
+            Self::InService => None,
+            Self::Arriving { from, .. } => Some(format!("everything is still arriving from {from}")),
+            Self::Left { to, .. } => Some(format!("everything has moved to {to}")),
+        }
+    }
 }
 
 /// A storage that can be copied, and be a copy. Each method is one transaction.
@@ -181,8 +195,8 @@ pub trait Archive: Send + Sync + 'static {
     async fn count(&self, kind: RecordKind) -> Result<u64>;
 
     /// Stores records as they are, each in the place of the one with its key, and answers how many. Nobody else may
-    /// write meanwhile: if the storage does not stand like this any more, nothing is stored, and the answer is
-    /// [`Conflict::MovedOn`](crate::Conflict::MovedOn).
+    /// write meanwhile, which [`Arriving`](Standing::Arriving) sees to: if the storage does not stand like this any more,
+    /// nothing is stored, and the answer is [`Conflict::MovedOn`](crate::Conflict::MovedOn).
     ///
     /// A record that refers to another which is not here (an order to its account or its authorizations, an
     /// authorization to its account, a certificate to its order) is left out. An account whose key another has here
@@ -197,8 +211,11 @@ pub trait Archive: Send + Sync + 'static {
     async fn standing(&self) -> Result<Standing>;
 
     /// Changes where it stands from `from` to `to`, and answers whether it did: not if it stood elsewhere. Of several who
-    /// would do so at the same time, one does. From the moment that it is [`Left`](Standing::Left), every write of every process to a
-    /// [`Storage`](crate::Storage) is refused with [`Unavailable`](crate::StorageError::Unavailable), except for this one;
-    /// and no write is under way.
+    /// would do so at the same time, one does. From the moment that it is not [`InService`](Standing::InService), every
+    /// write of every process to a [`Storage`](crate::Storage) is refused with
+    /// [`Unavailable`](crate::StorageError::Unavailable), and none is under way.
+    ///
+    /// A storage that is in service begins to [arrive](Standing::Arriving) only if there is no record in it:
+    /// [`Conflict::NotEmpty`](crate::Conflict::NotEmpty).
     async fn stand(&self, from: &Standing, to: Standing) -> Result<bool>;
 }

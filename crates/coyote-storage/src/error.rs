@@ -102,6 +102,9 @@ pub enum Conflict {
     /// The storage does not [stand](crate::Standing) any more where it stood.
     #[error("the storage is somebody else's to fill, or is in service")]
     MovedOn,
+    /// The storage is to be filled with what another has, and something is in it.
+    #[error("the storage is not empty")]
+    NotEmpty,
     /// A new record has the id of an old one.
     #[error("the id was used before")]
     IdInUse,

@@ -85,7 +85,7 @@ impl MemoryStorage {
             drop(state);
             return self.write_without_guard(body);
         }
-        state.require_in_place()?;
+        state.require_in_service()?;
         body(&mut state)
     }
 

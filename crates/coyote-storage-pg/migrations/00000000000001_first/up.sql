@@ -209,9 +209,9 @@ BEGIN
 END
 $$;
 
--- What every table but settings has as a trigger once everything has gone to another database, whose name it is given.
+-- What every table but settings has as a trigger while the database is not in service; the reason is its argument.
 CREATE FUNCTION refuse_write() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'everything has moved to %', TG_ARGV[0];
+    RAISE EXCEPTION '%', TG_ARGV[0];
 END
 $$;

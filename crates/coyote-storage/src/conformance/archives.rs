@@ -10,7 +10,7 @@ use super::fixture::{DAY, NOW, PENDING, World, cause, placing, problem, sweep};
 use crate::archive::{copy, differences};
 use crate::{
     Account, AccountChange, Archive, AuditFilter, Conflict, IssuanceOutcome, Lease, MemoryStorage, Record,
-    RecordKind, Standing, Storage, StorageError, Sweep,
+    RecordKey, RecordKind, Standing, Storage, StorageError, Sweep,
 };
 
 /// A storage to be tested, in which there is nothing.
@@ -235,9 +235,11 @@ pub async fn a_storage_that_has_left_refuses_every_write_until_it_is_back(archiv
     assert_eq!(archived.archive.standing().await.unwrap(), arriving);
     copy(&*memory, &*archived.archive, &arriving, 100, |_| {}).await.unwrap();
 
-    let left = Standing::Left { to: "a better place".into() };
-    assert!(archived.archive.stand(&arriving, left.clone()).await.unwrap());
-    assert!(archived.archive.stand(&left, left.clone()).await.unwrap());
+    let left = |run: &str| Standing::Left { to: "a better place".into(), run: run.into() };
+    assert!(archived.archive.stand(&arriving, left("1")).await.unwrap());
+    assert!(archived.archive.stand(&left("1"), left("2")).await.unwrap());
+    assert!(!archived.archive.stand(&left("1"), Standing::InService).await.unwrap(), "it is the second's");
+    let left = left("2");
     let new = world.new_account();
     let refused = archived.storage.create_account(new.clone(), &cause()).await.map(|_| ());
     let told = format!("{refused:?}");
@@ -273,4 +275,45 @@ pub async fn a_storage_is_filled_by_one_who_is_stopped_when_another_takes_it_ove
     copy(&*memory, &**archive, &second, 100, |_| {}).await.unwrap();
     assert!(archive.stand(&second, Standing::InService).await.unwrap());
     assert!(!archive.stand(&second, Standing::InService).await.unwrap(), "once");
+}
+
+/// A server that runs on it, or is pointed at it too early, does not spoil what arrives.
+pub async fn a_storage_that_arrives_takes_copies_and_nothing_else(archived: Archived) {
+    let Origin { memory, world, accounts: [account, _], processing } = Origin::new().await;
+    let arriving = Standing::Arriving { from: "an older place".into(), run: "1".into() };
+    assert!(archived.archive.stand(&Standing::InService, arriving.clone()).await.unwrap());
+    for _ in 0..2 {
+        copy(&*memory, &*archived.archive, &arriving, 100, |_| {}).await.unwrap();
+        let refused = archived.storage.create_account(world.new_account(), &cause()).await.map(|_| ());
+        let told = format!("{refused:?}");
+        assert!(matches!(refused, Err(StorageError::Unavailable { .. })), "{told}");
+        assert!(told.contains("an older place"), "it says where everything comes from: {told}");
+        let lease = super::fixture::copy(&processing);
+        let refused = archived.storage.release_job(lease, NOW, &cause()).await;
+        assert!(matches!(refused, Err(StorageError::Unavailable { .. })), "{refused:?}");
+        let keys = vec![RecordKey::Audit(u64::MAX >> 1)];
+        archived.archive.remove(&arriving, keys).await.unwrap();
+    }
+    assert_eq!(archived.storage.account(&account.directory, &account.id).await.unwrap(), account);
+    assert_equal(&memory, &archived).await;
+}
+
+/// Whoever gives the wrong name to be moved to loses nothing, and does not even notice: nobody is kept from writing.
+pub async fn a_storage_with_anything_in_it_does_not_begin_to_arrive(archived: Archived) {
+    let Origin { memory, world, .. } = Origin::new().await;
+    let arriving = Standing::Arriving { from: "elsewhere".into(), run: "1".into() };
+    for kind in RecordKind::ALL {
+        let records = all(&*memory, kind).await;
+        if archived.archive.import(&Standing::InService, records).await.unwrap() == 0 {
+            continue;
+        }
+        let refused = archived.archive.stand(&Standing::InService, arriving.clone()).await;
+        assert!(matches!(refused, Err(StorageError::Conflict(Conflict::NotEmpty))), "{kind:?}: {refused:?}");
+    }
+    assert_eq!(archived.archive.standing().await.unwrap(), Standing::InService);
+    archived.storage.create_account(world.new_account(), &cause()).await.unwrap();
+
+    let left = Standing::Left { to: "elsewhere".into(), run: "2".into() };
+    assert!(archived.archive.stand(&Standing::InService, left.clone()).await.unwrap());
+    assert!(archived.archive.stand(&left, arriving).await.unwrap(), "what it has is elsewhere, too");
 }

@@ -234,6 +234,8 @@ macro_rules! __promises {
             archives::work_goes_on_in_the_copy
             archives::a_storage_that_has_left_refuses_every_write_until_it_is_back
             archives::a_storage_is_filled_by_one_who_is_stopped_when_another_takes_it_over
+            archives::a_storage_that_arrives_takes_copies_and_nothing_else
+            archives::a_storage_with_anything_in_it_does_not_begin_to_arrive
         }
     };
     (rate_limits [$($then:tt)*] $($with:tt)*) => {

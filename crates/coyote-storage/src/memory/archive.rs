@@ -30,18 +30,16 @@ impl Archive for MemoryStorage {
     }
 
     async fn import(&self, standing: &Standing, records: Vec<Record>) -> Result<u64> {
-        self.write(|state| {
-            state.require_standing(standing)?;
-            Ok(records.into_iter().map(|record| u64::from(state.import(record))).sum())
-        })
+        let mut state = self.lock();
+        state.require_to_take_copies(standing)?;
+        Ok(records.into_iter().map(|record| u64::from(state.import(record))).sum())
     }
 
     async fn remove(&self, standing: &Standing, keys: Vec<RecordKey>) -> Result<()> {
-        self.write(|state| {
-            state.require_standing(standing)?;
-            keys.iter().for_each(|key| state.forget(key));
-            Ok(())
-        })
+        let mut state = self.lock();
+        state.require_to_take_copies(standing)?;
+        keys.iter().for_each(|key| state.forget(key));
+        Ok(())
     }
 
     async fn standing(&self) -> Result<Standing> {
@@ -50,28 +48,32 @@ impl Archive for MemoryStorage {
 
     async fn stand(&self, from: &Standing, to: Standing) -> Result<bool> {
         let mut state = self.lock();
-        let stands = state.standing == *from;
-        if stands {
-            state.standing = to;
+        if state.standing != *from {
+            return Ok(false);
         }
-        Ok(stands)
+        let to_be_filled = matches!((from, &to), (Standing::InService, Standing::Arriving { .. }));
+        if to_be_filled && RecordKind::ALL.iter().any(|kind| !state.records(*kind).is_empty()) {
+            return Err(Conflict::NotEmpty.into());
+        }
+        state.standing = to;
+        Ok(true)
     }
 }
 
 impl State {
-    /// Nothing is written where everything has gone elsewhere.
-    pub(super) fn require_in_place(&self) -> Result<()> {
-        match &self.standing {
-            Standing::Left { to } => Err(StorageError::Unavailable {
-                doing: "writing",
-                source: format!("everything has moved to {to}").into(),
-            }),
-            Standing::InService | Standing::Arriving { .. } => Ok(()),
+    /// Nothing is written where not everything is yet, or from where everything has gone elsewhere.
+    pub(super) fn require_in_service(&self) -> Result<()> {
+        match self.standing.refusal() {
+            Some(refusal) => Err(StorageError::Unavailable { doing: "writing", source: refusal.into() }),
+            None => Ok(()),
         }
     }
 
-    fn require_standing(&self, standing: &Standing) -> Result<()> {
-        if self.standing == *standing { Ok(()) } else { Err(Conflict::MovedOn.into()) }
+    fn require_to_take_copies(&self, standing: &Standing) -> Result<()> {
+        if self.standing != *standing {
+            return Err(Conflict::MovedOn.into());
+        }
+        if matches!(standing, Standing::Arriving { .. }) { Ok(()) } else { self.require_in_service() }
     }
 
     fn records(&self, kind: RecordKind) -> BTreeMap<RecordKey, Record> {
