@@ -285,6 +285,7 @@ fn moves_at_the_same_time_and_back_leave_one_storage_in_service_and_nothing_is_l
         for (done, run) in done.iter_mut().zip(&mut runs) {
             *done += u32::from(run.wait().unwrap().success());
         }
+        assert!(!(serves(&source()) && serves(&target())), "round {round}: both are in service");
         if serves(&source()) {
             issued.push(issue(&world, &account, 0, &format!("r{round}.test")).expect("it is in service"));
         }

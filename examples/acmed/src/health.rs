@@ -57,15 +57,15 @@ impl Readiness {
             return Err("this server is stopping\n");
         }
         let (why, told) = match timeout(PATIENCE, self.ask()).await {
-            Ok(Ok(Standing::Left { to })) => {
-                (format!("everything has moved to {to}"), "the store takes nothing\n")
-            }
-            Ok(Ok(_)) => {
-                if self.shared.told.swap(false, Ordering::Relaxed) {
-                    tracing::info!("ready again");
+            Ok(Ok(standing)) => match standing.refusal() {
+                Some(refusal) => (refusal, "the store takes nothing\n"),
+                None => {
+                    if self.shared.told.swap(false, Ordering::Relaxed) {
+                        tracing::info!("ready again");
+                    }
+                    return Ok(());
                 }
-                return Ok(());
-            }
+            },
             Ok(Err(error)) => (error.to_string(), AWAY),
             Err(_) => ("the store does not answer".to_owned(), AWAY),
         };

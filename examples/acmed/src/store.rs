@@ -107,7 +107,7 @@ pub(crate) async fn require_in_service(storage: &dyn Archive) -> Result<(), Fail
         Standing::Arriving { from, .. } => Err(Failure::new(format!(
             "the storage is still being filled from {from}; run acmed migrate again to finish"
         ))),
-        Standing::Left { to } => Err(Failure::new(format!(
+        Standing::Left { to, .. } => Err(Failure::new(format!(
             "everything has moved to {to}; set storage to that, or go back with acmed migrate --undo"
         ))),
     }

@@ -33,7 +33,8 @@ section! {
 
 section! {
     /// How control of names is proved for this profile where that is not as `[validation]` says. What was proved so serves no
-    /// other profile, nor the other way round, and other perspectives are not asked. Not for the profile "default".
+    /// other profile, nor the other way round, and other perspectives are not asked. Not for the profile "default". Any order may
+    /// ask for the profile, whatever the name: who may is for the policy to say.
     ProfileValidation {
         /// As in `[validation]`: these instead of its own, for what is in no zone.
         resolvers: Option<Vec<NameServer>> = None, as in "[\"192.0.2.1\"]";

@@ -26,13 +26,14 @@ pub(super) struct Progress {
     current: Option<Copied>,
     shown: Option<Timestamp>,
     is_terminal: bool,
+    is_quiet: bool,
 }
 
 impl Progress {
     /// Of the copy with this number.
-    pub(super) fn new(copy: u32) -> Self {
-        let is_terminal = io::stderr().is_terminal();
-        Self { copy, expected: BTreeMap::new(), current: None, shown: None, is_terminal }
+    pub(super) fn new(copy: u32, is_quiet: bool) -> Self {
+        let is_terminal = io::stderr().is_terminal() && !is_quiet;
+        Self { copy, expected: BTreeMap::new(), current: None, shown: None, is_terminal, is_quiet }
     }
 
     /// So many records of a kind are to be copied.
@@ -59,7 +60,7 @@ impl Progress {
         let Some(done) = self.current.take() else { return };
         if self.is_terminal {
             write!(io::stderr().lock(), "\r{}\n", bar(&done, self.expected_of(done.kind))).ok();
-        } else {
+        } else if !self.is_quiet {
             complain(&format!("acmed: copy {}: {}", self.copy, line(&done)));
         }
         self.shown = None;
