@@ -15,8 +15,12 @@ pub struct PgOptions {
     /// How long an operation waits for a connection that is free, before it is answered
     /// [`Unavailable`](coyote_storage::StorageError::Unavailable).
     pub patience: Duration,
-    /// How long it may take to open a connection, and for how long a server that has gone silent is believed to live.
+    /// How long it may take to open a connection. A server that says nothing for as long is asked whether it lives, and
+    /// given up after three times that.
     pub connect_timeout: Duration,
+    /// How long an operation may take once it has a connection. Then that is closed, and the answer is
+    /// [`Unavailable`](coyote_storage::StorageError::Unavailable): whatever the server does, or does not.
+    pub operation_timeout: Duration,
     /// What the server is asked to enforce. `None` asks for nothing, for a proxy that takes no parameters: there the
     /// limits are the role's (`ALTER ROLE … SET`).
     pub limits: Option<SessionLimits>,
@@ -47,6 +51,7 @@ impl Default for PgOptions {
             connections: 16,
             patience: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(5),
+            operation_timeout: Duration::from_secs(20),
             limits: Some(SessionLimits::default()),
             application_name: "coyote".into(),
             nonce_lifetime: Duration::from_secs(60 * 60),

@@ -31,6 +31,8 @@ pub(crate) struct Pool {
     connections: managed::Pool<Connector>,
     connector: Connector,
     patience: Duration,
+    /// How long an operation may take.
+    limit: Duration,
     runtime: OwnRuntime,
 }
 
@@ -65,7 +67,8 @@ impl Pool {
             Connector { place, timeout: options.connect_timeout, runtime: runtime.handle.clone() };
         let connections =
             managed::Pool::builder(connector.clone()).max_size(options.connections.max(1)).build()?;
-        Ok(Self { connections, connector, patience: options.patience, runtime })
+        let (patience, limit) = (options.patience, options.operation_timeout);
+        Ok(Self { connections, connector, patience, limit, runtime })
     }
 
     /// A connection that is free, or becomes so soon.
@@ -92,6 +95,18 @@ impl Pool {
         })?;
         borrowed.quiet.store(false, Ordering::Relaxed);
         Ok(Borrowed(borrowed))
+    }
+
+    /// Does an operation, or gives it up when its time is over.
+    pub(crate) async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, BoxError> {
+        let limit = {
+            let _timers = self.runtime.handle.enter();
+            tokio::time::sleep(self.limit)
+        };
+        match select(pin!(work), pin!(limit)).await {
+            Either::Left((done, _)) => Ok(done),
+            Either::Right(_) => Err("the database did not answer in time".into()),
+        }
     }
 
     /// What opens connections.
@@ -170,9 +185,9 @@ impl Driver {
     fn attend(&mut self, context: &mut Context<'_>) {
         let Some(connection) = &mut self.0 else { return };
         let Poll::Ready(end) = connection.as_mut().poll(context) else { return };
-        self.0 = None; // by which whoever waits for an answer is told
+        self.0 = None; // by which whoever waits for an answer is told, and tells the operator
         if let Err(error) = end {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a connection to the database was lost");
+            tracing::debug!(error = &error as &dyn std::error::Error, "a connection to the database was lost");
         }
     }
 

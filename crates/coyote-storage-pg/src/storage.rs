@@ -115,6 +115,6 @@ impl PgStorage {
             session.clone().end().await;
             outcome
         };
-        Ok(session.drive(work).await)
+        self.pool.in_time(session.drive(work)).await.map_err(|error| unavailable(doing, error))
     }
 }

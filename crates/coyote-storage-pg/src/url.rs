@@ -46,6 +46,10 @@ impl Place {
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(options.connect_timeout);
         }
+        if config.get_keepalives_idle() == Config::new().get_keepalives_idle() {
+            config.keepalives_idle(options.connect_timeout);
+            config.keepalives_interval(options.connect_timeout).keepalives_retries(2);
+        }
         if let Some(limits) = &options.limits {
             // The URL's own come last, and win.
             let own = config.get_options().unwrap_or_default();
@@ -59,8 +63,9 @@ impl Place {
 }
 
 /// All statements have an index to go by. A plan that was made while a table was small would rather read all of it, and is
-/// kept by a connection until somebody has counted the rows (autovacuum, a minute later or never).
-const PLANS: &str = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off";
+/// kept by a connection until somebody has counted the rows (autovacuum, a minute later or never). Plans whose estimated costs are high
+/// for want of a better one are not worth compiling.
+const PLANS: &str = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off";
 
 /// As parameters of the connection, not as SET statements: those would change the session of a pooling proxy, which
 /// others use as well.
@@ -138,7 +143,8 @@ mod tests {
         let config = place("postgres://u@h/d?options=-c%20lock_timeout%3D1").unwrap().config;
         let expected = "-c statement_timeout=15000 -c lock_timeout=5000 \
                         -c idle_in_transaction_session_timeout=15000 \
-                        -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c lock_timeout=1";
+                        -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off \
+                        -c lock_timeout=1";
         assert_eq!(config.get_options(), Some(expected));
         assert_eq!(config.get_application_name(), Some("coyote"));
         let without = PgOptions { limits: None, ..PgOptions::default() };

@@ -11,7 +11,13 @@
 mod common;
 
 use std::{
-    sync::mpsc,
+    io::{Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -215,9 +221,63 @@ async fn what_cannot_be_read_is_damage() {
     assert!(matches!(damaged, Err(StorageError::Corrupt { .. })), "{damaged:?}");
 }
 
+/// A way to the server that can swallow everything.
+struct Relay {
+    url: String,
+    is_silent: Arc<AtomicBool>,
+}
+
+impl Relay {
+    fn to(database: &Database) -> Self {
+        let (scheme, rest) = database.url.split_once("://").unwrap();
+        let (place, name) = rest.split_once('/').unwrap();
+        let (user, host) = place.rsplit_once('@').map_or((None, place), |(user, host)| (Some(user), host));
+        let (host, listener) = (host.to_owned(), TcpListener::bind("127.0.0.1:0").unwrap());
+        let user = user.map_or_else(String::new, |user| format!("{user}@"));
+        let url = format!("{scheme}://{user}{}/{name}", listener.local_addr().unwrap());
+        let is_silent = Arc::new(AtomicBool::new(false));
+        let silent = is_silent.clone();
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let Ok(server) = TcpStream::connect(&host) else { continue };
+                for (mut from, mut to) in
+                    [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)]
+                {
+                    let silent = silent.clone();
+                    thread::spawn(move || {
+                        let mut buffer = [0; 4096];
+                        while let Ok(length @ 1..) = from.read(&mut buffer) {
+                            if !silent.load(Ordering::Relaxed) && to.write_all(&buffer[..length]).is_err() {
+                                break;
+                            }
+                        }
+                        to.shutdown(Shutdown::Both).ok();
+                    });
+                }
+            }
+        });
+        Self { url, is_silent }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_given_up_in_time_and_asked_again() {
+    let database = Database::new();
+    let relay = Relay::to(&database);
+    let hasty = PgOptions { operation_timeout: Duration::from_millis(300), ..PgOptions::default() };
+    let storage = PgStorage::connect(&relay.url, hasty).await.unwrap();
+    let owner = account(1);
+    storage.create_account(owner.clone(), &cause(NOW)).await.unwrap();
+    relay.is_silent.store(true, Ordering::Relaxed);
+    let read = storage.account(&owner.directory, &owner.id).await;
+    assert!(unavailable(&read), "{read:?}");
+    relay.is_silent.store(false, Ordering::Relaxed);
+    assert_eq!(storage.account(&owner.directory, &owner.id).await.unwrap().id, owner.id);
+}
+
 #[tokio::test]
 async fn a_server_that_is_not_there_is_an_error_that_does_not_tell_the_password() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let silent = PgOptions { connect_timeout: Duration::from_millis(200), ..PgOptions::default() };
     for _ in 0..2 {

@@ -19,6 +19,7 @@ mod limits;
 mod name_servers;
 mod perspective;
 mod policy;
+mod postgres;
 mod profile;
 mod rate_limits;
 mod retention;
@@ -37,6 +38,7 @@ pub(crate) use limits::LimitsSection;
 pub(crate) use name_servers::{DnssecKind, NameServer, ZoneSection};
 pub(crate) use perspective::{Mutual, PerspectiveSection, PerspectiveServer};
 pub(crate) use policy::{Account, PolicySection, TrustSection};
+pub(crate) use postgres::PostgresSection;
 pub(crate) use profile::{ProfileSection, ProfileValidation};
 pub(crate) use rate_limits::RateLimitsSection;
 pub(crate) use retention::RetentionSection;
@@ -85,6 +87,7 @@ section! {
     rate_limits: RateLimitsSection,
     policy: PolicySection,
     retention: RetentionSection,
+    postgres: PostgresSection,
     sealing: SealingSection,
     http: Http,
     perspective: PerspectiveServer,

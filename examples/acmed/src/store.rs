@@ -59,7 +59,7 @@ impl Store {
                     nonce_lifetime: limits.nonce_lifetime,
                     sealing: config.sealing.sealing()?,
                     migrate,
-                    ..PgOptions::default()
+                    ..config.postgres.options()
                 };
                 let storage = PgStorage::connect(&url, options).await.map_err(no_database)?;
                 require_in_service(&storage).await?;

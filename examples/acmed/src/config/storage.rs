@@ -6,8 +6,6 @@ use std::{
     str::FromStr,
 };
 
-use url::Url;
-
 use super::section::string_setting;
 
 /// What `storage` names.
@@ -63,14 +61,17 @@ impl StorageUrl {
             Self::Sqlite(path) => {
                 format!("sqlite:{}", std::path::absolute(path).as_deref().unwrap_or(path).display())
             }
-            Self::Postgres(text) => match Url::parse(text) {
-                Ok(mut url) => {
-                    url.set_password(None).ok();
-                    url.set_query(None);
-                    url.into()
-                }
-                Err(_) => "postgres://…".to_owned(),
-            },
+            Self::Postgres(url) => {
+                let (_, place) = url.split_once("://").unwrap_or_default();
+                let place = place.split(['?', '#']).next().unwrap_or_default();
+                let (hosts, database) = place.split_once('/').unwrap_or((place, ""));
+                let (user, hosts) = match hosts.rsplit_once('@') {
+                    Some((user, hosts)) => (user.split(':').next().unwrap_or_default(), hosts),
+                    None => ("", hosts),
+                };
+                let at = if user.is_empty() { "" } else { "@" };
+                format!("postgres://{user}{at}{hosts}/{database}")
+            }
             Self::Memory => "memory:".to_owned(),
         }
     }
@@ -178,6 +179,15 @@ mod tests {
             );
             assert!(!error.contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_database_is_named_by_all_its_hosts_and_without_its_password() {
+        let name = |url: &str| url.parse::<StorageUrl>().unwrap().name();
+        let two = "postgresql://u:se:cr@et@one:5432,two:5433/d?target_session_attrs=read-write&password=secret";
+        assert_eq!(name(two), "postgres://u@one:5432,two:5433/d");
+        assert_eq!(name("postgres://[::1]/d"), "postgres://[::1]/d");
+        assert_eq!(name("postgres://%2Frun%2Fpostgresql"), "postgres://%2Frun%2Fpostgresql/");
     }
 
     #[test]
