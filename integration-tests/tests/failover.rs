@@ -1,6 +1,10 @@
 //! PostgreSQL is gone for good, and a standby takes its place.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 use integration_tests::{Acmed, Dns, Postgres, Responder, Setup, eventually};
 use serde_json::json;
@@ -19,14 +23,48 @@ fn a_standby_takes_over_and_nothing_that_was_answered_is_lost() {
         issued.push((order.url.clone(), account.certificate(&order)));
     }
 
-    postgres.stop();
+    assert_eq!(postgres.query("SELECT sync_state FROM pg_stat_replication"), ["sync"]);
+    let is_over = AtomicBool::new(false);
     let new_order = json!({"identifiers": [{"type": "dns", "value": "between.example.org"}]});
-    let between = account.post(&account.client.resource("newOrder"), &new_order);
-    between.expect_problem(503, "serverInternal");
-    postgres.promote_standby();
-    eventually("there is service again, by itself", Duration::from_secs(30), || {
-        (acmed.http().get("/health/ready").status == 200).then_some(())
+    let answered = thread::scope(|scope| {
+        let writers: Vec<_> = (0..4)
+            .map(|_| {
+                let (account, is_over, new_order) = (acmed.client().account(), &is_over, &new_order);
+                scope.spawn(move || {
+                    let (mut answered, mut refused) = (Vec::new(), 0);
+                    while !is_over.load(Ordering::Relaxed) {
+                        let answer = account.post(&account.client.resource("newOrder"), new_order);
+                        match answer.status {
+                            201 => answered.push(answer.location()),
+                            _ => {
+                                answer.expect_problem(503, "serverInternal");
+                                refused += 1;
+                                account.client.forget_nonces();
+                            }
+                        }
+                    }
+                    (account, answered, refused)
+                })
+            })
+            .collect();
+        thread::sleep(Duration::from_millis(500));
+        postgres.stop();
+        thread::sleep(Duration::from_secs(1));
+        postgres.promote_standby();
+        eventually("there is service again, by itself", Duration::from_secs(30), || {
+            (acmed.http().get("/health/ready").status == 200).then_some(())
+        });
+        thread::sleep(Duration::from_millis(500));
+        is_over.store(true, Ordering::Relaxed);
+        let writers = writers.into_iter().map(|writer| writer.join().expect("a writer"));
+        writers.collect::<Vec<_>>()
     });
+    for (account, answered, refused) in &answered {
+        assert!(*refused > 0, "it was never away");
+        assert!(answered.len() > 20, "{}", answered.len());
+        account.client.forget_nonces();
+        answered.iter().for_each(|order| drop(account.read(order)));
+    }
 
     account.client.forget_nonces();
     for (url, chain) in &issued {

@@ -187,7 +187,10 @@ impl Driver {
         let Poll::Ready(end) = connection.as_mut().poll(context) else { return };
         self.0 = None; // by which whoever waits for an answer is told, and tells the operator
         if let Err(error) = end {
-            tracing::debug!(error = &error as &dyn std::error::Error, "a connection to the database was lost");
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "a connection to the database was lost"
+            );
         }
     }
 

@@ -184,7 +184,8 @@ mod tests {
     #[test]
     fn a_database_is_named_by_all_its_hosts_and_without_its_password() {
         let name = |url: &str| url.parse::<StorageUrl>().unwrap().name();
-        let two = "postgresql://u:se:cr@et@one:5432,two:5433/d?target_session_attrs=read-write&password=secret";
+        let two =
+            "postgresql://u:se:cr@et@one:5432,two:5433/d?target_session_attrs=read-write&password=secret";
         assert_eq!(name(two), "postgres://u@one:5432,two:5433/d");
         assert_eq!(name("postgres://[::1]/d"), "postgres://[::1]/d");
         assert_eq!(name("postgres://%2Frun%2Fpostgresql"), "postgres://%2Frun%2Fpostgresql/");
