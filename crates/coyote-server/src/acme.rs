@@ -1,6 +1,9 @@
 //! The server, less its transport.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use coyote_jose::KeyCache;
 use coyote_protocol::{ChallengeType, Directory, DirectoryMeta, Identifier, Timestamp};
@@ -26,7 +29,7 @@ use crate::{
 };
 
 /// Challenge types that no client can answer.
-const RESERVED: [&str; 2] = [BY_OPERATOR, BY_POLICY];
+pub(crate) const RESERVED: [&str; 2] = [BY_OPERATOR, BY_POLICY];
 
 /// An ACME server, less its transport: its seams, and one async method for each operation of RFC 8555.
 ///
@@ -42,6 +45,8 @@ pub struct Acme {
     pub(crate) network: Network,
     /// By the profiles that have their own.
     pub(crate) networks: BTreeMap<String, Network>,
+    /// Those of them whose orders other perspectives are not asked about.
+    uncorroborated: BTreeSet<String>,
     pub(crate) perspectives: Perspectives,
     pub(crate) caa: Option<Caa>,
     pub(crate) policy: Arc<dyn Policy>,
@@ -72,6 +77,7 @@ pub struct AcmeBuilder {
     validators: Vec<Arc<dyn ChallengeValidator>>,
     network: Option<Network>,
     networks: BTreeMap<String, Network>,
+    uncorroborated: BTreeSet<String>,
     perspectives: Perspectives,
     caa: Option<Caa>,
     policy: Arc<dyn Policy>,
@@ -101,6 +107,14 @@ pub enum BuildError {
     /// A network for orders of a profile that there is not.
     #[error("there is no profile {0:?} to have a network of its own")]
     NoSuchProfile(String),
+    /// Orders of a profile that would share authorizations with others, and be looked at less closely.
+    #[error(
+        "the profile {0:?} has no network of its own, and is looked at by all perspectives that others are"
+    )]
+    NoNetworkOfItsOwn(String),
+    /// Two perspectives of one name.
+    #[error("there are two perspectives called {0:?}")]
+    TwoPerspectives(String),
     /// A bound with which the server could not work.
     #[error(transparent)]
     Limits(#[from] InvalidLimit),
@@ -134,6 +148,7 @@ impl Acme {
             validators: Vec::new(),
             network: None,
             networks: BTreeMap::new(),
+            uncorroborated: BTreeSet::new(),
             perspectives: Perspectives::default(),
             caa: None,
             policy: Arc::new(AllowAll),
@@ -178,6 +193,12 @@ impl Acme {
     /// The network of this name; nothing if there is none any more.
     pub(crate) fn network(&self, name: Option<&str>) -> Option<&Network> {
         name.map_or(Some(&self.network), |name| self.networks.get(name))
+    }
+
+    /// Who else has to see what is seen through the network of this name; nobody, perhaps.
+    pub(crate) fn perspectives_for(&self, network: Option<&str>) -> Option<&Perspectives> {
+        let alone = network.is_some_and(|name| self.uncorroborated.contains(name));
+        (!alone && !self.perspectives.is_empty()).then_some(&self.perspectives)
     }
 
     /// The validator of this challenge type.
@@ -225,10 +246,18 @@ impl AcmeBuilder {
     }
 
     /// How validators reach the outside for orders of this profile, CAA records included. What was proved for such an order does
-    /// not serve orders of profiles that are validated otherwise, nor the other way round; other perspectives are not
-    /// asked. Default: as for all others.
+    /// not serve orders of profiles that are validated otherwise, nor the other way round. Other perspectives look through
+    /// their own networks, as for all others. Default: as for all others.
     pub fn with_profile_network(mut self, profile: impl Into<String>, network: Network) -> Self {
         self.networks.insert(profile.into(), network);
+        self
+    }
+
+    /// Has nobody else asked about orders of this profile, which has a network of its own: others may not see the inside. As
+    /// any order may ask for any profile, a policy like [`OfProfile`](crate::policy::OfProfile) has to say who may have it for what,
+    /// or perspectives are of no use. Default: others are asked.
+    pub fn with_uncorroborated_profile(mut self, profile: impl Into<String>) -> Self {
+        self.uncorroborated.insert(profile.into());
         self
     }
 
@@ -318,6 +347,12 @@ impl AcmeBuilder {
         if let Some(name) = self.networks.keys().find(|name| self.profiles.find(Some(name)).is_err()) {
             return Err(BuildError::NoSuchProfile(name.clone()));
         }
+        if let Some(name) = self.uncorroborated.iter().find(|name| !self.networks.contains_key(*name)) {
+            return Err(BuildError::NoNetworkOfItsOwn(name.clone()));
+        }
+        if let Some(name) = self.perspectives.twice() {
+            return Err(BuildError::TwoPerspectives(name.to_owned()));
+        }
         let network = match self.network {
             Some(network) => network,
             None => system_network(&self.limits)
@@ -349,6 +384,7 @@ impl AcmeBuilder {
             validators,
             network,
             networks: self.networks,
+            uncorroborated: self.uncorroborated,
             perspectives: self.perspectives,
             caa: self.caa,
             policy: self.policy,

@@ -142,8 +142,9 @@ limits! {
     concurrent_issuances: u32 = 64;
     /// Bytes in what another perspective is asked, and in what it answers.
     perspective_message: u32 = 256 * 1024;
-    /// Tasks that `acmed perspective` looks at, for all who ask; it turns further ones away.
-    perspective_tasks: u32 = 256;
+    /// Tasks that `acmed perspective` looks at, for all who ask; it turns further ones away. As many as all of them may have
+    /// under way: `concurrent_validations` and `waiting_validations` of each.
+    perspective_tasks: u32 = 4_096;
     /// How long one attempt to validate a challenge may take; if there are other perspectives, twice: from here, then from
     /// there.
     validation_time: Duration = 10 * SECOND;

@@ -9,12 +9,14 @@ use coyote_storage::{Account, BoxError, DirectoryId, Order};
 use crate::issue::Csr;
 
 mod keys;
+mod of_profile;
 mod public_suffixes;
 mod rate_limits;
 mod rules;
 mod webhook;
 
 pub use keys::{InvalidWeakKey, KeyPolicy, KnownWeakKeys, WeakKey};
+pub use of_profile::OfProfile;
 pub use public_suffixes::{InvalidPublicSuffixes, PublicSuffixes};
 pub(crate) use rate_limits::RateLimiter;
 pub use rate_limits::{RateLimitFields, RateLimited, RateLimits};

@@ -5,6 +5,7 @@
 //!
 //! What others sent is held as [`Excerpt`]: cut to a bounded length, printed without control characters.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -53,7 +54,8 @@ impl Trace {
     /// Adds what just happened.
     pub fn record(&self, event: TraceEvent) {
         let at_ms = millis(self.started.elapsed());
-        let event = event.bounded();
+        let mut event = event;
+        event.bound();
         tracing::debug!(target: "coyote::trace", request_id = %self.id, subject = %self.subject, at_ms, "{event}");
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.events.len() < Self::MAX_EVENTS || event.concludes() {
@@ -118,6 +120,14 @@ pub struct TimedEvent {
     pub event: TraceEvent,
 }
 
+impl TimedEvent {
+    /// The same without what is too much of it.
+    pub(crate) fn bounded(mut self) -> Self {
+        self.event.bound();
+        self
+    }
+}
+
 /// The record of an attempt. Printed, it is one line per event.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Timeline {
@@ -132,20 +142,49 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// As JSON, no longer than so many bytes: if need be, without events from its middle, which are counted.
+    /// As JSON, no longer than so many bytes: if need be, without events, which are counted. First those from elsewhere go,
+    /// then those from its middle, and only then conclusions.
     pub fn to_json(&self, most: usize) -> String {
+        self.fitted(most).1
+    }
+
+    /// Without as many events as [`to_json`](Self::to_json) leaves out.
+    pub(crate) fn within(&self, most: usize) -> Self {
+        self.fitted(most).0
+    }
+
+    fn fitted(&self, most: usize) -> (Self, String) {
         let mut timeline = self.clone();
         loop {
             let json = serde_json::to_string(&timeline).unwrap_or_default();
-            let events = timeline.events.len();
-            if json.len() <= most || events == 0 {
-                return json;
+            if json.len() <= most || timeline.events.is_empty() {
+                return (timeline, json);
             }
-            // How it began and how it ended tell most.
-            let (from, to) = (events / 4, events - events / 4);
-            timeline.events.drain(from..to);
-            timeline.dropped += to - from;
+            timeline.shorten();
         }
+    }
+
+    fn shorten(&mut self) {
+        let places = |which: fn(&TraceEvent) -> bool| -> Vec<usize> {
+            let events = self.events.iter().enumerate();
+            events.filter(|(_, timed)| which(&timed.event)).map(|(place, _)| place).collect()
+        };
+        let elsewhere = places(|event| matches!(event, TraceEvent::Elsewhere { .. }));
+        let steps = places(|event| !event.concludes());
+        let gone: BTreeSet<usize> = if elsewhere.is_empty() {
+            let from = if steps.is_empty() { places(|_| true) } else { steps };
+            // How it began and how it ended tell most.
+            let quarter = from.len() / 4;
+            from.iter().skip(quarter).take(from.len() - 2 * quarter).copied().collect()
+        } else {
+            elsewhere.iter().skip(elsewhere.len() / 2).copied().collect()
+        };
+        let mut place = 0;
+        self.events.retain(|_| {
+            place += 1;
+            !gone.contains(&(place - 1))
+        });
+        self.dropped += gone.len();
     }
 }
 

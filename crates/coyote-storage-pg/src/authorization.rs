@@ -236,7 +236,7 @@ async fn longest(
     mut connection: &AsyncPgConnection,
     account: &AccountId,
     identifier: &Identifier,
-) -> Result<Option<Authorization>, Failure> {
+) -> Result<Vec<Authorization>, Failure> {
     let query = authorizations::table
         .filter(authorizations::account_id.eq(Bits(*account)))
         .filter(authorizations::identifier.eq(Named(identifier.clone())))
@@ -244,9 +244,9 @@ async fn longest(
         .filter(authorizations::deactivated.is_null())
         .filter(authorizations::revoked.is_null())
         .order((authorizations::expires.desc(), authorizations::id))
-        .limit(1)
+        .limit(Authorization::MAX_REUSABLE as i64)
         .select(AuthorizationRow::as_select());
-    Ok(query.get_result(&mut connection).await.optional()?.map(Authorization::from))
+    Ok(query.load(&mut connection).await?.into_iter().map(Authorization::from).collect())
 }
 
 /// The authorization that this work is about, if it is about one, while nobody else changes it.

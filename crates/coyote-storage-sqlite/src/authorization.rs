@@ -266,10 +266,10 @@ impl AuthorizationStore for SqliteStorage {
                     .filter(authorizations::validated.is_not_null())
                     .filter(authorizations::deactivated.is_null())
                     .filter(authorizations::revoked.is_null())
-                    .order((authorizations::expires.desc(), authorizations::id));
-                let longest =
-                    query.select(AuthorizationRow::as_select()).get_result(connection).optional()?;
-                let longest = longest.map(Authorization::from);
+                    .order((authorizations::expires.desc(), authorizations::id))
+                    .limit(Authorization::MAX_REUSABLE as i64);
+                let longest = query.select(AuthorizationRow::as_select()).load(connection)?;
+                let longest = longest.into_iter().map(Authorization::from);
                 reusable.extend(longest.filter(|held| held.status(until) == AuthorizationStatus::Valid));
             }
             Ok(reusable)

@@ -70,6 +70,9 @@ pub enum ValidationOutcome {
 }
 
 impl Authorization {
+    /// How many for one identifier are to be chosen from by who would use one again.
+    pub const MAX_REUSABLE: usize = 8;
+
     /// The authorization's status. RFC 8555 section 7.1.6.
     pub fn status(&self, now: Timestamp) -> AuthorizationStatus {
         if self.revoked.is_some() {
@@ -218,8 +221,9 @@ pub trait AuthorizationStore: Send + Sync + 'static {
         cause: &Cause,
     ) -> Result<()>;
 
-    /// The account's authorizations for these very identifiers that are `valid` at `until`, at most one each
-    /// (the one that holds longest, the smaller id where two are equal).
+    /// The account's authorizations for these very identifiers that are `valid` at `until`, at most
+    /// [`Authorization::MAX_REUSABLE`] each: those that hold longest, in that order, the smaller id first where two are equal.
+    /// There are several, as not each may serve whoever asks: it says how it was proved, and through which network.
     async fn reusable_authorizations(
         &self,
         account: &AccountId,

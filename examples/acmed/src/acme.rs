@@ -93,11 +93,14 @@ pub(crate) fn build(
         .with_limits(config.limits())
         .with_rate_limits(store.rate_limits.clone(), config.rate_limits.limits())
         .with_key_policy(config.policy.key_policy()?)
-        .with_policy(config.policy.policy()?)
+        .with_policy(config.policy()?)
         .with_meta(config.directory.meta());
     for (name, profile) in &config.profiles {
         if let Some(validation) = profile.validation.over(&config.validation) {
             builder = builder.with_profile_network(name, network(&validation, resolving)?);
+            if profile.validation.perspectives == Some(false) {
+                builder = builder.with_uncorroborated_profile(name);
+            }
         }
     }
     if let Some(moment) = config.directory.terms_since {

@@ -136,7 +136,7 @@ impl Config {
     pub(crate) fn check(&self) -> Result<(), Failure> {
         self.profiles()?;
         self.policy.key_policy()?;
-        self.policy.policy()?;
+        self.policy()?;
         self.ca.check()?;
         self.sealing.check()?;
         if self.directory.terms_since.is_some() && self.directory.terms_of_service.is_none() {
@@ -190,10 +190,17 @@ impl Config {
                 "how names are proved for the profile \"default\" is said in validation, not in profiles.default.validation",
             ));
         }
+        self.check_perspectives_of_profiles()?;
+        let mut urls = BTreeSet::new();
         for place in &validation.perspective {
-            let (name, ..) = place.complete()?;
+            let (name, url, _) = place.complete()?;
             if !names.insert(name) {
                 return Err(Failure::new(format!("there are two perspectives called {name}")));
+            }
+            if !urls.insert(url) {
+                return Err(Failure::new(format!(
+                    "the perspective {name} is another one's: {url} counts once"
+                )));
             }
         }
         if validation.danger_accept_any_challenge && !names.is_empty() {

@@ -13,7 +13,7 @@ use coyote_server::{
 };
 use openssl::{
     error::ErrorStack,
-    ssl::{SslAcceptor, SslAcceptorBuilder, SslMethod, SslVerifyMode},
+    ssl::{SslAcceptor, SslAcceptorBuilder, SslMethod, SslOptions, SslSessionCacheMode, SslVerifyMode},
     x509::{X509, store::X509StoreBuilder},
 };
 use tokio::sync::Semaphore;
@@ -154,6 +154,9 @@ fn acceptor(files: &Mutual<'_>) -> Result<SslAcceptorBuilder, Failure> {
         }
         acceptor.set_cert_store(store.build());
         acceptor.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
+        // Each connection shows its certificate: none goes on where another was.
+        acceptor.set_session_cache_mode(SslSessionCacheMode::OFF);
+        acceptor.set_options(SslOptions::NO_TICKET);
         acceptor.set_session_id_context(b"acmed perspective")?;
         Ok(acceptor)
     };

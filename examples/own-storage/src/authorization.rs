@@ -113,8 +113,8 @@ impl AuthorizationStore for RedbStorage {
                 let held = ids.iter().map(|id| transaction.load(&AUTHORIZATIONS, id.as_bytes()));
                 let mut held = held.collect::<Result<Vec<_>>>()?;
                 held.retain(|held| held.status(until) == AuthorizationStatus::Valid);
-                reusable
-                    .extend(held.into_iter().min_by_key(|held| (std::cmp::Reverse(held.expires), held.id)));
+                held.sort_by_key(|held| (std::cmp::Reverse(held.expires), held.id));
+                reusable.extend(held.into_iter().take(Authorization::MAX_REUSABLE));
             }
             Ok(reusable)
         })

@@ -18,7 +18,7 @@ use super::{
     request::{Authenticated, Request},
 };
 use crate::{
-    acme::Acme,
+    acme::{Acme, RESERVED},
     error::{Error, Result},
     issue::Csr,
     policy::{self, Applicant, BY_POLICY},
@@ -334,6 +334,7 @@ impl Acme {
                     method.as_str() != BY_POLICY && self.allows_method(&held.identifier, method)
                 })
         });
+        held.dedup_by(|next, first| next.identifier == first.identifier); // those that hold longest come first
         Ok(held)
     }
 
@@ -398,7 +399,25 @@ impl Acme {
         let applicant = applicant(request, order.profile.as_deref());
         decided(self.policy.finalize(&applicant, order, &csr).await)?;
         self.require_still_vouched(&applicant, order).await?;
+        self.require_network(order)?;
         Ok(csr)
+    }
+
+    /// What was proved was seen through the network that the order's profile has now.
+    fn require_network(&self, order: &Order) -> Result<()> {
+        let network = self.network_of(order.profile.as_deref());
+        let elsewhere =
+            order.authorizations.iter().find(|held| is_proved(held) && !is_through(held, network));
+        match elsewhere {
+            None => Ok(()),
+            Some(held) => {
+                let detail = format!(
+                    "{} has to be proved as its profile demands by now: make a new order",
+                    held.identifier
+                );
+                Err(Error::unauthorized(detail))
+            }
+        }
     }
 
     /// Asks again about what a policy vouched for when the order was made.
@@ -444,6 +463,11 @@ impl Acme {
         let wait = processing.then(|| self.retry_after(Work::issuance(order).job()));
         Ok(Reply::json(status, &object)?.with_retry_after(wait))
     }
+}
+
+/// Whether a challenge was fulfilled, and it is not somebody's word.
+fn is_proved(authorization: &Authorization) -> bool {
+    authorization.validated_by().is_some_and(|method| !RESERVED.contains(&method.as_str()))
 }
 
 /// Whether what an authorization says was seen through this network.

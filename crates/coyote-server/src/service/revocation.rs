@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use coyote_jose::{Jwk, Jws, KeyId, Thumbprint};
 use coyote_protocol::{
-    CertificateChain, Problem, ProblemType, RevocationReason, RevokeCertificate, UnknownReason,
+    CertificateChain, Identifier, Problem, ProblemType, RevocationReason, RevokeCertificate, UnknownReason,
 };
 use coyote_storage::{
     Account, Authorization, BeginRevocation, Cause, Certificate, RevocationBegun, Serial, StorageError,
@@ -122,11 +122,19 @@ impl Acme {
         let order = self.storage.order(&certificate.account, &certificate.order).await?;
         let names = &order.identifiers;
         let held = self.storage.reusable_authorizations(&account.id, names, cause.now).await?;
+        // Through which network the certificate's own authorization was seen, whatever its profile is by now.
+        let network_of = |name: &Identifier| {
+            let own = order.authorizations.iter().find(|own| own.identifier == *name);
+            match own.and_then(|own| own.challenges.first()) {
+                Some(challenge) => challenge.network.as_deref(),
+                None => self.network_of(order.profile.as_deref()),
+            }
+        };
         // What a policy vouched for serves the order that it was asked for, and nothing else.
         let proved = |authorization: &Authorization| {
             let method = authorization.validated_by().filter(|method| method.as_str() != BY_POLICY);
             method.is_some_and(|method| self.allows_method(&authorization.identifier, method))
-                && is_through(authorization, self.network_of(order.profile.as_deref()))
+                && is_through(authorization, network_of(&authorization.identifier))
         };
         let proved: Vec<_> = held.iter().filter(|held| proved(held)).map(|held| &held.identifier).collect();
         if names.iter().all(|name| proved.contains(&name)) {

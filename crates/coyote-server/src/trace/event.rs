@@ -207,12 +207,13 @@ impl TraceEvent {
         matches!(self, Self::Verdict { .. } | Self::Perspective { .. } | Self::Quorum { .. })
     }
 
-    /// The event without what is too much of it.
-    pub(super) fn bounded(mut self) -> Self {
-        if let Self::DnsAnswer { records, .. } = &mut self {
-            records.truncate(MAX_RECORDS);
+    /// Takes away what is too much of it.
+    pub(super) fn bound(&mut self) {
+        match self {
+            Self::DnsAnswer { records, .. } => records.truncate(MAX_RECORDS),
+            Self::Elsewhere { seen, .. } => seen.event.bound(),
+            _ => {}
         }
-        self
     }
 }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::ValidationFailure;
-use crate::trace::{Excerpt, Timeline, Trace, TraceEvent};
+use crate::trace::{Excerpt, TimedEvent, Timeline, Trace, TraceEvent};
 
 mod remote;
 mod vantage;
@@ -23,8 +23,11 @@ mod vantage;
 pub use remote::{InvalidRemote, RemotePerspective, RemoteSettings, answer};
 pub use vantage::Vantage;
 
-/// Steps of one perspective's that are kept.
+/// Steps of one perspective's that are kept, and their length in bytes as JSON.
 const MOST_STEPS: usize = 64;
+const LONGEST_STEPS: usize = 6 * 1024;
+/// How much longer than looking the way to a perspective and back may take.
+const WAY: Duration = Duration::from_secs(1);
 /// Characters of what a perspective says that a client is told.
 const LONGEST_DETAIL: usize = 300;
 
@@ -183,13 +186,22 @@ impl Perspectives {
         self.places.len()
     }
 
+    /// A name that two of them have.
+    pub(crate) fn twice(&self) -> Option<&str> {
+        let names = || self.places.iter().map(|place| place.name());
+        names()
+            .enumerate()
+            .find(|(at, name)| names().skip(at + 1).any(|other| other == *name))
+            .map(|(_, name)| name)
+    }
+
     /// Whether there are none, so that what this server sees counts.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
 
     /// Whether enough others see what was seen from here. It ends as soon as that is known. One that does not answer in time
-    /// has not seen it. A challenge type that none of them offers is looked at from here alone.
+    /// has not seen it; it has `patience` for each of what it is asked. A challenge type that none of them offers is looked at from here alone.
     ///
     /// # Errors
     ///
@@ -214,6 +226,8 @@ impl Perspectives {
         if task.challenge.is_none() && task.caa.is_none() {
             return Ok(());
         }
+        let parts = u32::from(task.challenge.is_some()) + u32::from(task.caa.is_some());
+        let patience = patience * parts + WAY;
         let mut looks: FuturesUnordered<_> =
             self.places.iter().map(|place| look(&**place, &task, patience)).collect();
         let mut count = Count { places: self.len(), quorum: self.quorum, same: 0, differing: Vec::new() };
@@ -268,7 +282,12 @@ impl Count {
                 let steps = timeline.events.into_iter();
                 // One that hands on what others say is no other perspective.
                 let own = steps.filter(|step| !matches!(step.event, TraceEvent::Elsewhere { .. }));
-                for step in own.take(MOST_STEPS) {
+                let mut room = LONGEST_STEPS;
+                for step in own.take(MOST_STEPS).map(TimedEvent::bounded) {
+                    // None can push out what others saw.
+                    let length = serde_json::to_string(&step).map_or(usize::MAX, |json| json.len());
+                    let Some(rest) = room.checked_sub(length) else { break };
+                    room = rest;
                     let place = Excerpt::new(place.name());
                     trace.record(TraceEvent::Elsewhere { place, seen: Box::new(step) });
                 }
@@ -318,10 +337,10 @@ impl Count {
         // The kind and the sentence, and nothing else that it may have sent.
         let told = |problem: &Problem| {
             let detail: String =
-                problem.detail.chars().filter(|c| !c.is_control()).take(LONGEST_DETAIL).collect();
+                problem.detail.chars().filter(|c| is_harmless(*c)).take(LONGEST_DETAIL).collect();
             let detail =
                 format!("{differ} of {places} other perspectives do not see what this server sees: {detail}");
-            Problem::new(problem.kind, detail)
+            Problem::new(kind_of_validation(problem.kind), detail)
         };
         let wrong = |failure: &&ValidationFailure| matches!(failure, ValidationFailure::Definitive(_));
         let seen: Vec<_> = self.differing.iter().flatten().collect();
@@ -337,6 +356,21 @@ impl Count {
                 ValidationFailure::transient(ProblemType::ServerInternal, detail)
             }
         }
+    }
+}
+
+/// Neither a control character nor one that changes the direction of what follows.
+fn is_harmless(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// What a validation can come to; a perspective has no word on the rest. RFC 8555 section 8.2 and 6.7.
+fn kind_of_validation(kind: ProblemType) -> ProblemType {
+    use ProblemType::{Caa, Connection, Dns, IncorrectResponse, Tls, Unauthorized};
+    match kind {
+        Caa | Connection | Dns | IncorrectResponse | Tls => kind,
+        _ => Unauthorized,
     }
 }
 

@@ -1,6 +1,6 @@
 //! CAA, when a name was proved and again when it is to be signed for. RFC 8659 section 3.
 
-use coyote_protocol::{Problem, ProblemType};
+use coyote_protocol::{Identifier, Problem, ProblemType};
 use coyote_storage::{Authorization, Order};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
@@ -41,11 +41,9 @@ impl Acme {
         let network = self.network(name).unwrap_or(&self.network);
         let asking = async {
             self.ask_caa(&subjects, network, trace).await?;
-            if name.is_some() {
-                return Ok(());
-            }
+            let Some(perspectives) = self.perspectives_for(name) else { return Ok(()) };
             let task = Task { request: trace.id(), challenge: None, caa: self.caa_task(&subjects) };
-            self.perspectives.corroborate(task, self.limits.validation_time + GRACE, trace).await
+            perspectives.corroborate(task, self.limits.validation_time + GRACE, trace).await
         };
         let checked = self.stepping_aside(permit, asking).await;
         match checked.unwrap_or_else(|| Err(gave_way(trace))) {
@@ -55,7 +53,7 @@ impl Acme {
         }
     }
 
-    /// What others are asked about CAA records; nothing if nobody is.
+    /// What others are asked about CAA records; nothing if nobody is, or none of the subjects has any.
     pub(super) fn caa_task(&self, subjects: &[CaaSubject<'_>]) -> Option<CaaTask> {
         let caa = self.caa.as_ref()?;
         let question = |subject: &CaaSubject<'_>| CaaQuestion {
@@ -63,7 +61,9 @@ impl Acme {
             account_url: subject.account_url.to_owned(),
             method: subject.method.clone(),
         };
-        Some(CaaTask { issuers: caa.issuers().to_vec(), subjects: subjects.iter().map(question).collect() })
+        let with_records = subjects.iter().filter(|subject| !matches!(subject.identifier, Identifier::Ip(_)));
+        let subjects: Vec<_> = with_records.map(question).collect();
+        (!subjects.is_empty()).then(|| CaaTask { issuers: caa.issuers().to_vec(), subjects })
     }
 
     pub(super) async fn ask_caa(

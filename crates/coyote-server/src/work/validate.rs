@@ -131,7 +131,7 @@ impl Acme {
         let validator = validator.ok_or_else(|| switched_off(&challenge.kind))?;
         let network = self.network(challenge.network.as_deref()).ok_or_else(|| {
             let detail = "the profile is not validated as it was any more";
-            ValidationFailure::definitive(ProblemType::Unauthorized, detail)
+            ValidationFailure::definitive(ProblemType::ServerInternal, detail)
         })?;
         let (account_url, thumbprint) = (self.urls.account(&account.id), account.key.thumbprint());
         let attempt = Attempt {
@@ -151,9 +151,9 @@ impl Acme {
         })?;
         let subject = [CaaSubject { identifier, account_url: &account_url, method: &challenge.kind }];
         self.ask_caa(&subject, network, trace).await?;
-        if self.perspectives.is_empty() || challenge.network.is_some() {
+        let Some(perspectives) = self.perspectives_for(challenge.network.as_deref()) else {
             return Ok(());
-        }
+        };
         let caa = self.caa_task(&subject);
         let asked = ChallengeTask {
             kind: challenge.kind.clone(),
@@ -164,7 +164,7 @@ impl Acme {
             thumbprint: thumbprint.to_string(),
         };
         let task = Task { request: trace.id(), challenge: Some(asked), caa };
-        self.perspectives.corroborate(task, self.limits.validation_time + GRACE, trace).await
+        perspectives.corroborate(task, self.limits.validation_time + GRACE, trace).await
     }
 
     async fn finish_validation(

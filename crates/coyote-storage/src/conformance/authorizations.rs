@@ -1,6 +1,8 @@
 //! What [`AuthorizationStore`](crate::AuthorizationStore) promises of authorizations that nobody validates: how they
 //! are found, used again and given up.
 
+use std::cmp::Reverse;
+
 use coyote_protocol::{AuthorizationStatus, Timestamp};
 
 use super::World;
@@ -27,19 +29,20 @@ pub async fn a_foreign_authorization_and_an_unknown_one_get_the_same_answer(worl
     assert_eq!(world.reload_authorization(&known).await, known);
 }
 
-/// Where two hold equally long: the one with the smaller id, compared as bytes.
-pub async fn the_authorization_to_reuse_is_the_one_that_holds_longest(world: World) {
+/// Where two hold equally long: first the one with the smaller id, compared as bytes. Who asks may not be able to use the
+/// first.
+pub async fn the_authorizations_to_reuse_are_those_that_hold_longest(world: World) {
     let account = world.account().await;
-    let mut longest = Vec::new();
-    for days in [2, 3, 1, 3, 3, 2] {
-        let held = valid_until(&world, &account, "a.test", NOW + AUTHORIZED + MINUTE * days).await;
-        if days == 3 {
-            longest.push(held);
-        }
+    let mut all = Vec::new();
+    for days in [2, 3, 1, 3, 3, 2, 4, 1, 2, 3] {
+        all.push(valid_until(&world, &account, "a.test", NOW + AUTHORIZED + MINUTE * days).await);
     }
-    longest.sort_by_key(|held| held.id);
-    let reusable = world.storage.reusable_authorizations(&account.id, &[dns("a.test")], NOW).await.unwrap();
-    assert_eq!(reusable, [longest.remove(0)]);
+    let other = valid_until(&world, &account, "b.test", NOW + AUTHORIZED).await;
+    all.sort_by_key(|held| (Reverse(held.expires), held.id));
+    all.truncate(Authorization::MAX_REUSABLE);
+    let names = [dns("a.test"), dns("b.test")];
+    let reusable = world.storage.reusable_authorizations(&account.id, &names, NOW).await.unwrap();
+    assert_eq!(reusable, [all, vec![other]].concat());
 }
 
 /// At the moment that matters, which may be in the future.

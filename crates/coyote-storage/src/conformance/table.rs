@@ -72,7 +72,7 @@ macro_rules! __promises {
             replacements::of_many_orders_that_replace_one_certificate_one_is_stored
             replacements::an_order_that_is_refused_replaces_nothing
             authorizations::a_foreign_authorization_and_an_unknown_one_get_the_same_answer
-            authorizations::the_authorization_to_reuse_is_the_one_that_holds_longest
+            authorizations::the_authorizations_to_reuse_are_those_that_hold_longest
             authorizations::an_authorization_is_reused_only_while_it_is_valid
             authorizations::an_authorization_is_reused_only_for_its_account_and_its_very_identifier
             authorizations::a_pending_or_valid_authorization_can_be_given_up

@@ -47,15 +47,18 @@ impl AuthorizationStore for MemoryStorage {
         until: Timestamp,
     ) -> Result<Vec<Authorization>> {
         self.read(|state| {
-            let best = |identifier: &Identifier| {
+            let longest = |identifier: &Identifier| {
                 let held = state.authorizations.values().filter(|held| {
                     held.account == *account
                         && held.identifier == *identifier
                         && held.status(until) == AuthorizationStatus::Valid
                 });
-                held.min_by_key(|held| (Reverse(held.expires), held.id)).cloned()
+                let mut held: Vec<_> = held.cloned().collect();
+                held.sort_by_key(|held| (Reverse(held.expires), held.id));
+                held.truncate(Authorization::MAX_REUSABLE);
+                held
             };
-            Ok(identifiers.iter().filter_map(best).collect())
+            Ok(identifiers.iter().flat_map(longest).collect())
         })
     }
 

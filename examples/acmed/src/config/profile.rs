@@ -2,10 +2,14 @@
 
 use std::{net::SocketAddr, str::FromStr};
 
-use coyote_server::issue::{ExtendedKeyUsage, Profile, Profiles};
+use coyote_server::{
+    issue::{ExtendedKeyUsage, Profile, Profiles},
+    policy::{AllOf, OfProfile, Rules},
+    protocol::DnsName,
+};
 
 use super::{
-    Allow, Config, DEFAULT_PROFILE, DnssecKind, NameServer, Validation, ZoneSection,
+    Account, Allow, Config, DEFAULT_PROFILE, DnssecKind, NameServer, Validation, ZoneSection,
     section::{section, string_setting},
     time::Time,
     validation::{Agent, Range},
@@ -27,15 +31,25 @@ section! {
         extended_key_usages: Vec<Usage> = vec![Usage(ExtendedKeyUsage::ServerAuth)];
         /// Whether the first name is repeated as the subject's common name, for old software.
         common_name: bool = false;
+        /// As in `[policy]`, for this profile: domains that there are certificates for. What is denied there is denied here.
+        allowed_names: Vec<DnsName> = Vec::new();
+        /// As in `[policy]`: networks of IP addresses. If either is set, there are certificates for nothing else.
+        allowed_networks: Vec<Range> = Vec::new();
+        /// As in `[policy]`: the accounts that may order.
+        allowed_accounts: Vec<Account> = Vec::new();
+        /// As in `[policy]`: the keys of `acmed eab` whose accounts may. If either is set, no others may.
+        allowed_eab_keys: Vec<String> = Vec::new();
     }
     validation: ProfileValidation,
 }
 
 section! {
     /// How control of names is proved for this profile where that is not as `[validation]` says. What was proved so serves no
-    /// other profile, nor the other way round, and other perspectives are not asked. Not for the profile "default". Any order may
-    /// ask for the profile, whatever the name: who may is for the policy to say.
+    /// other profile, nor the other way round. Not for the profile "default".
     ProfileValidation {
+        /// Whether other perspectives have to see a proof as well, each through its own network. Where there are any, this has
+        /// to be said; and if it is not so, who may have the profile: any order may ask for it.
+        perspectives: Option<bool> = None, as in "false";
         /// As in `[validation]`: these instead of its own, for what is in no zone.
         resolvers: Option<Vec<NameServer>> = None, as in "[\"192.0.2.1\"]";
         /// As in `[validation]`.
@@ -89,9 +103,60 @@ impl ProfileSection {
         profile.common_name = self.common_name;
         profile
     }
+
+    /// Who may have it for what.
+    pub(super) fn rules(&self) -> Rules {
+        let mut rules = Rules::default();
+        rules.allowed_names = self.allowed_names.clone();
+        rules.allowed_networks = self.allowed_networks.iter().map(|range| range.0).collect();
+        rules.allowed_accounts = self.allowed_accounts.iter().map(|account| account.0).collect();
+        rules.allowed_keys = self.allowed_eab_keys.clone();
+        rules
+    }
 }
 
 impl Config {
+    /// Who may have what, of all profiles and of each. It reads the files that `[policy]` names.
+    pub(crate) fn policy(&self) -> Result<AllOf, Failure> {
+        let mut policy = self.policy.policy()?;
+        for (name, section) in &self.profiles {
+            let rules = section.rules();
+            if !rules.are_empty() {
+                let of_profile = OfProfile::new(name, rules);
+                policy =
+                    policy.and(if name == DEFAULT_PROFILE { of_profile.and_of_none() } else { of_profile });
+            }
+        }
+        Ok(policy)
+    }
+
+    /// Refuses profiles by which whoever likes could go around the perspectives.
+    pub(super) fn check_perspectives_of_profiles(&self) -> Result<(), Failure> {
+        if self.validation.perspective.is_empty() {
+            return Ok(());
+        }
+        for (name, section) in &self.profiles {
+            match section.validation.perspectives {
+                _ if section.validation.over(&self.validation).is_none() => {}
+                Some(true) => {}
+                Some(false) if !section.rules().are_empty() => {}
+                Some(false) => {
+                    return Err(Failure::new(format!(
+                        "any order could ask for the profile {name}, which other perspectives do not look at; say who may have \
+                         it, with allowed_names, allowed_accounts or others in [profiles.{name}]"
+                    )));
+                }
+                None => {
+                    return Err(Failure::new(format!(
+                        "[profiles.{name}.validation] has to say whether other perspectives look as well: perspectives = true, or \
+                         false for what they cannot see"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The kinds of certificates.
     pub(crate) fn profiles(&self) -> Result<Profiles, Failure> {
         let failed = Failure::because("the profiles contradict themselves");

@@ -3,8 +3,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use coyote_protocol::{ChallengeType, KeyAuthorization};
-use coyote_storage::BoxError;
+use coyote_protocol::{ChallengeType, KeyAuthorization, ProblemType};
+use coyote_storage::{BoxError, TraceRecord};
 use tokio::time::timeout;
 
 use super::{CaaTask, ChallengeTask, Evidence, Perspective, Seen, Task};
@@ -62,7 +62,12 @@ impl Vantage {
             now: self.clock.now(),
             trace,
         };
-        Ok(validator.validate(attempt).await)
+        // A validator that keeps the time itself can say what it waited for.
+        let proving = timeout(self.network.limits().attempt_deadline + GRACE, validator.validate(attempt));
+        Ok(proving.await.unwrap_or_else(|_| {
+            let detail = format!("{} did not answer in time", task.identifier);
+            Err(ValidationFailure::transient(ProblemType::Connection, detail))
+        }))
     }
 
     async fn permits(
@@ -76,7 +81,12 @@ impl Vantage {
             account_url: &subject.account_url,
             method: &subject.method,
         });
-        Ok(caa.check(&subjects.collect::<Vec<_>>(), self.network.resolver(), trace).await)
+        let subjects = subjects.collect::<Vec<_>>();
+        let asking = caa.check(&subjects, self.network.resolver(), trace);
+        Ok(timeout(self.network.limits().attempt_deadline, asking).await.unwrap_or_else(|_| {
+            let detail = "CAA records could not be looked up in time";
+            Err(ValidationFailure::transient(ProblemType::Dns, detail))
+        }))
     }
 
     async fn see(&self, task: &Task, trace: &Trace) -> Result<Result<(), ValidationFailure>, BoxError> {
@@ -105,12 +115,9 @@ impl Perspective for Vantage {
 
     async fn look(&self, task: &Task) -> Result<Evidence, BoxError> {
         let trace = Trace::new(task.request, subject(task));
-        let time = self.network.limits().attempt_deadline;
-        // A validator that keeps the time itself can say what it waited for.
-        let result =
-            timeout(time + GRACE, self.see(task, &trace)).await.map_err(|_| "it took too long to look")??;
+        let result = self.see(task, &trace).await?;
         trace.finish(&result);
-        Ok(Evidence { seen: Seen::from(result), timeline: trace.timeline() })
+        Ok(Evidence { seen: Seen::from(result), timeline: trace.timeline().within(TraceRecord::MAX_BYTES) })
     }
 }
 
