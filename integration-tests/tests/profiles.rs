@@ -1,6 +1,6 @@
 //! Profiles whose names are proved in a way of their own: other name servers, another port.
 
-use integration_tests::{Account, Answer, Dns, DnsAnswer, Object, Responder, World};
+use integration_tests::{Account, Answer, Csr, Dns, DnsAnswer, Object, Responder, World, leaf};
 use serde_json::{Value, json};
 
 /// Two views of the world: the usual one, and that of the profile "inside", where this name server and this web server are.
@@ -73,6 +73,53 @@ fn what_was_proved_for_one_profile_serves_no_order_of_another_that_is_validated_
         let elsewhere = stage.order(&name, other);
         assert_eq!(elsewhere.status(), "pending", "for {other:?} it has to be proved anew");
     }
+}
+
+#[test]
+fn what_was_proved_through_another_network_does_not_hide_what_was_proved_through_the_right_one() {
+    let stage = Stage::new();
+    let ways = [(None, &stage.world.responder), (Some("inside"), &stage.responder)];
+    for (profile, at) in ways {
+        assert_eq!(stage.prove(&stage.order("both.example.org", profile), at), "valid");
+    }
+    for (profile, _) in ways {
+        assert_eq!(stage.order("both.example.org", profile).status(), "ready", "{profile:?}");
+    }
+}
+
+#[test]
+fn an_order_whose_profile_is_validated_otherwise_by_now_is_not_finalized() {
+    let mut stage = Stage::new();
+    let order = stage.order("db.corp.test", Some("inside"));
+    assert_eq!(stage.prove(&order, &stage.responder), "valid");
+    stage
+        .world
+        .acmed
+        .configure(|config| config.replace("[profiles.inside.validation]", "[profiles.other.validation]"));
+    stage.world.crash();
+
+    let csr = coyote_jose::base64url::encode(Csr::new(&["db.corp.test"]).to_der());
+    let refused = stage.account.post(&order.text("finalize"), &json!({ "csr": csr }));
+    refused.expect_problem(403, "unauthorized");
+    assert_eq!(stage.account.read(&order.url).status(), "ready", "nothing has changed");
+}
+
+#[test]
+fn what_was_proved_through_another_network_gives_nobody_the_right_to_revoke() {
+    let stage = Stage::new();
+    let name = "both.example.org";
+    let order = stage.order(name, None);
+    assert_eq!(stage.prove(&order, &stage.world.responder), "valid");
+    let chain = stage.account.certificate(&order);
+    let der = coyote_jose::base64url::encode(leaf(&chain).to_der().expect("DER"));
+
+    let other = Stage { account: stage.world.client.account(), ..stage };
+    let revoke =
+        || other.account.post(&other.world.client.resource("revokeCert"), &json!({ "certificate": der }));
+    assert_eq!(other.prove(&other.order(name, Some("inside")), &other.responder), "valid");
+    revoke().expect_problem(403, "unauthorized");
+    assert_eq!(other.prove(&other.order(name, None), &other.world.responder), "valid");
+    let _ = revoke().expect(200);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
@@ -97,9 +97,11 @@ impl Liar {
         let counting = asked.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let Ok(mut stream) = acceptor.accept(stream) else { continue };
                 counting.fetch_add(1, Ordering::Relaxed);
-                let body = says(&base64url::encode(sha256(&body(&mut stream))));
+                // Whoever knows enough from others goes away, wherever this is.
+                let Ok(mut stream) = acceptor.accept(stream) else { continue };
+                let Ok(task) = body(&mut stream) else { continue };
+                let body = says(&base64url::encode(sha256(&task)));
                 let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length";
                 let _ = write!(stream, "{head}: {}\r\n\r\n{body}", body.len());
                 let _ = stream.shutdown();
@@ -119,12 +121,12 @@ impl Liar {
 }
 
 /// The body of a request.
-fn body(stream: &mut SslStream<TcpStream>) -> Vec<u8> {
+fn body(stream: &mut SslStream<TcpStream>) -> io::Result<Vec<u8>> {
     let mut reader = BufReader::new(stream);
     let mut length = 0;
     loop {
         let mut line = String::new();
-        reader.read_line(&mut line).expect("a line");
+        reader.read_line(&mut line)?;
         if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
             length = value.trim().parse().expect("a number");
         }
@@ -133,8 +135,8 @@ fn body(stream: &mut SslStream<TcpStream>) -> Vec<u8> {
         }
     }
     let mut body = vec![0; length];
-    reader.read_exact(&mut body).expect("a body");
-    body
+    reader.read_exact(&mut body)?;
+    Ok(body)
 }
 
 /// An answer, on the wire.

@@ -8,6 +8,8 @@ use integration_tests::{
     Account, Acmed, Authority, Csr, Dns, DnsAnswer, Object, Responder, Setup, eventually,
 };
 
+use serde_json::json;
+
 use crate::lookout::{Liar, Lookout};
 
 /// Where nobody is.
@@ -54,12 +56,21 @@ impl Stage {
 
     /// What becomes of the authorization of a name whose owner answers rightly.
     fn prove(&self, account: &Account, name: &str) -> Object {
-        let order = account.order(&[name]);
-        let authorization = account.authorizations(&order).remove(0);
+        self.prove_order(account, &account.order(&[name]))
+    }
+
+    fn prove_order(&self, account: &Account, order: &Object) -> Object {
+        let authorization = account.authorizations(order).remove(0);
         let challenge = account.provision(&authorization, &self.responder);
-        let _ = account.post(&challenge.url, &serde_json::json!({})).expect(200);
+        let _ = account.post(&challenge.url, &json!({})).expect(200);
         account.settled(&authorization.url)
     }
+}
+
+/// That what was asked is wrong.
+fn no(hash: &str) -> String {
+    let problem = r#"{"wrong":{"type":"urn:ietf:params:acme:error:unauthorized","detail":"it says no"}}"#;
+    lookout::evidence(hash, problem)
 }
 
 /// What `acmed why` says of a name.
@@ -93,12 +104,7 @@ fn what_all_see_is_valid_and_the_trace_has_what_each_has_seen() {
 #[test]
 fn one_of_three_that_lies_changes_nothing() {
     let stage = Stage::new(2);
-    let liar = Liar::start(&stage.authority, |hash| {
-        lookout::evidence(
-            hash,
-            r#"{"wrong":{"type":"urn:ietf:params:acme:error:unauthorized","detail":"it says no"}}"#,
-        )
-    });
+    let liar = Liar::start(&stage.authority, no);
     let acmed = stage.serve(&[("liar", liar.url())], |setup| setup);
     let account = acmed.client().account();
 
@@ -106,7 +112,75 @@ fn one_of_three_that_lies_changes_nothing() {
         let name = format!("n{number}.example.org");
         assert_eq!(stage.prove(&account, &name).status(), "valid", "{}", why(&acmed, &name));
     }
-    assert!(liar.asked() >= 3, "the liar was asked each time");
+    eventually("the liar is asked each time", Duration::from_secs(10), || (liar.asked() >= 3).then_some(()));
+}
+
+#[test]
+fn two_of_three_that_lie_refuse_and_the_trace_says_who_saw_what() {
+    let stage = Stage::new(1);
+    let liars = [Liar::start(&stage.authority, no), Liar::start(&stage.authority, no)];
+    let acmed = stage.serve(&[("liar-1", liars[0].url()), ("liar-2", liars[1].url())], |setup| setup);
+    let account = acmed.client().account();
+
+    let authorization = stage.prove(&account, "a.example.org");
+
+    assert_eq!(authorization.status(), "invalid");
+    let error = &authorization.challenge("http-01").json["error"];
+    assert_eq!(error["type"], "urn:ietf:params:acme:error:unauthorized");
+    require(
+        &error["detail"].to_string(),
+        &["2 of 3 other perspectives do not see what this server sees: it says no"],
+    );
+    require(
+        &why(&acmed, "a.example.org"),
+        &[
+            "response   status 200",
+            "liar-1 (a test): sees otherwise: unauthorized: it says no",
+            "liar-2 (a test): sees otherwise: unauthorized: it says no",
+            "2 do not, 2 are needed: it does not hold",
+        ],
+    );
+}
+
+#[test]
+fn a_profile_that_others_are_not_asked_about_is_for_those_names_only_that_it_says() {
+    let stage = Stage::new(0);
+    let liars = [Liar::start(&stage.authority, no), Liar::start(&stage.authority, no)];
+    let acmed = stage.serve(&[("liar-1", liars[0].url()), ("liar-2", liars[1].url())], |setup| {
+        let alone = "perspectives = false\nuser_agent = \"inside\"";
+        setup
+            .with("profiles.inside", "allowed_names = [\"corp.test\"]")
+            .with("profiles.inside.validation", alone)
+            .with("profiles.outside.validation", "perspectives = true\nuser_agent = \"outside\"")
+    });
+    let account = acmed.client().account();
+    let order = |name: &str, profile: &str| {
+        let payload = json!({"identifiers": [{"type": "dns", "value": name}], "profile": profile});
+        account.post(&account.client.resource("newOrder"), &payload)
+    };
+    let prove = |name: &str, profile: &str| {
+        let answer = order(name, profile).expect(201);
+        let order = Object { url: answer.location(), json: answer.json() };
+        stage.prove_order(&account, &order).status().to_owned()
+    };
+
+    assert_eq!(prove("db.corp.test", "inside"), "valid");
+    assert_eq!(liars.iter().map(Liar::asked).sum::<usize>(), 0, "they cannot see the inside");
+    order("bank.example.org", "inside").expect_problem(400, "rejectedIdentifier");
+    assert_eq!(prove("bank.example.org", "outside"), "invalid", "others are asked");
+}
+
+#[test]
+fn a_server_that_serves_https_with_a_certificate_of_its_own_starts_while_all_others_are_away() {
+    let mut stage = Stage::new(2);
+    stage.lookouts.iter_mut().for_each(Lookout::end);
+    let acmed = stage.serve(&[], |setup| {
+        setup
+            .with_tls()
+            .with("directory", "caa_identities = [\"ca.example\"]")
+            .with("validation", "caa = true")
+    });
+    drop(acmed.client());
 }
 
 #[test]
@@ -212,7 +286,7 @@ fn caa_records_that_others_see_count_at_the_signature_as_well() {
     let order = account.order(&["a.example.org"]);
     let authorization = account.authorizations(&order).remove(0);
     let challenge = account.provision(&authorization, &stage.responder);
-    let _ = account.post(&challenge.url, &serde_json::json!({})).expect(200);
+    let _ = account.post(&challenge.url, &json!({})).expect(200);
     assert_eq!(account.settled(&authorization.url).status(), "valid");
     // From now on they cannot look up anything.
     for lookout in &stage.lookouts {
