@@ -12,7 +12,7 @@ use openssl::{
     pkey::{PKey, Private},
     x509::{
         X509, X509Name, X509NameBuilder,
-        extension::{BasicConstraints, SubjectAlternativeName},
+        extension::{BasicConstraints, ExtendedKeyUsage, SubjectAlternativeName},
     },
 };
 use tempfile::TempDir;
@@ -43,7 +43,7 @@ impl Authority {
     #[must_use]
     pub fn new() -> Self {
         let key = Key::new().private().clone();
-        let certificate = certificate("the tests", &key, None);
+        let certificate = certificate("the tests", &key, None, None);
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("ca.pem"), certificate.to_pem().expect("PEM")).expect("a file");
         Self { folder, key, certificate }
@@ -55,15 +55,39 @@ impl Authority {
         self.folder.path().join("ca.pem")
     }
 
-    /// A certificate for 127.0.0.1, whoever that is.
+    /// A certificate for 127.0.0.1, whoever that is, good for everything.
     ///
     /// # Panics
     ///
     /// If OpenSSL or the disk refuses.
     #[must_use]
     pub fn issue(&self, name: &str) -> Credentials {
+        self.issue_for(name, None)
+    }
+
+    /// A certificate for 127.0.0.1 to be shown by a server.
+    ///
+    /// # Panics
+    ///
+    /// If OpenSSL or the disk refuses.
+    #[must_use]
+    pub fn issue_to_server(&self, name: &str) -> Credentials {
+        self.issue_for(name, Some(ExtendedKeyUsage::new().server_auth()))
+    }
+
+    /// A certificate to be shown by a client.
+    ///
+    /// # Panics
+    ///
+    /// If OpenSSL or the disk refuses.
+    #[must_use]
+    pub fn issue_to_client(&self, name: &str) -> Credentials {
+        self.issue_for(name, Some(ExtendedKeyUsage::new().client_auth()))
+    }
+
+    fn issue_for(&self, name: &str, usage: Option<&mut ExtendedKeyUsage>) -> Credentials {
         let key = Key::new().private().clone();
-        let certificate = certificate(name, &key, Some(self));
+        let certificate = certificate(name, &key, Some(self), usage);
         let place = |kind: &str| self.folder.path().join(format!("{name}.{kind}"));
         let credentials = Credentials { certificate: place("pem"), key: place("key") };
         write(&credentials.certificate, &certificate.to_pem().expect("PEM"));
@@ -83,7 +107,12 @@ fn write(path: &Path, pem: &[u8]) {
 }
 
 /// Signed by this CA, or by itself.
-fn certificate(name: &str, key: &PKey<Private>, ca: Option<&Authority>) -> X509 {
+fn certificate(
+    name: &str,
+    key: &PKey<Private>,
+    ca: Option<&Authority>,
+    usage: Option<&mut ExtendedKeyUsage>,
+) -> X509 {
     let (own, mut builder) = (distinguished(name), X509::builder().expect("a certificate"));
     builder.set_version(2).expect("a version");
     let mut serial = BigNum::new().expect("a number");
@@ -99,6 +128,9 @@ fn certificate(name: &str, key: &PKey<Private>, ca: Option<&Authority>) -> X509 
         None => BasicConstraints::new().critical().ca().build(),
     };
     builder.append_extension(extension.expect("an extension")).expect("an extension");
+    if let Some(usage) = usage {
+        builder.append_extension(usage.build().expect("an extension")).expect("an extension");
+    }
     builder.sign(ca.map_or(key, |ca| &ca.key), MessageDigest::sha256()).expect("a signature");
     builder.build()
 }

@@ -274,6 +274,32 @@ mod tests {
     }
 
     #[test]
+    fn what_was_seen_elsewhere_goes_first_and_conclusions_last() {
+        let trace = trace();
+        let long = || Excerpt::new("x".repeat(200));
+        let seen = || Box::new(TimedEvent { at_ms: 1, event: TraceEvent::note("x".repeat(200)) });
+        for _ in 0..20 {
+            trace.record(request("http://a.test/"));
+            trace.record(TraceEvent::Elsewhere { place: long(), seen: seen() });
+            trace.record(TraceEvent::Perspective { place: long(), says: long() });
+        }
+        let kept = |most| {
+            let stored: Timeline = serde_json::from_str(&trace.timeline().to_json(most)).unwrap();
+            assert_eq!(stored.events.len() + stored.dropped, 60);
+            let count =
+                |which: fn(&TraceEvent) -> bool| stored.events.iter().filter(|one| which(&one.event)).count();
+            let elsewhere = count(|event| matches!(event, TraceEvent::Elsewhere { .. }));
+            let conclusions = count(TraceEvent::concludes);
+            [elsewhere, stored.events.len() - elsewhere - conclusions, conclusions]
+        };
+
+        assert_eq!(kept(100_000), [20, 20, 20]);
+        assert_eq!(kept(15_000), [5, 20, 20]);
+        assert_eq!(kept(10_100), [0, 10, 20]);
+        assert_eq!(kept(500), [0, 0, 0]);
+    }
+
+    #[test]
     fn a_time_line_reads_back_from_its_json() {
         let trace = trace();
         trace.record(TraceEvent::DnsAnswer {

@@ -33,7 +33,7 @@ pub struct Lookout {
 impl Lookout {
     /// One that looks at this web server, as long as its name server does not say otherwise.
     pub fn start(authority: &Authority, name: &str, responder: &Responder) -> Self {
-        let (dns, own) = (Dns::start(), authority.issue(name));
+        let (dns, own) = (Dns::start(), authority.issue_to_server(name));
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("perspective.toml");
         let text = format!(
@@ -89,7 +89,7 @@ impl Liar {
     pub fn start(authority: &Authority, says: fn(&str) -> String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let own = authority.issue(&format!("liar-{port}"));
+        let own = authority.issue_to_server(&format!("liar-{port}"));
         let mut acceptor = SslAcceptor::mozilla_modern_v5(SslMethod::tls_server()).expect("TLS");
         acceptor.set_certificate_chain_file(&own.certificate).expect("a certificate");
         acceptor.set_private_key_file(&own.key, SslFiletype::PEM).expect("a key");

@@ -35,7 +35,7 @@ impl Stage {
 
     /// The server, which asks these as well, and these others.
     fn serve(&self, others: &[(&str, String)], set_up: impl FnOnce(Setup) -> Setup) -> Acmed {
-        let own = self.authority.issue("acmed");
+        let own = self.authority.issue_to_client("acmed");
         let places = self.lookouts.iter().map(|lookout| (lookout.name.as_str(), lookout.url.clone()));
         let setup = Setup::new(&self.dns, &self.responder)
             .with("limits", "validation_attempts = 1")
@@ -269,10 +269,12 @@ fn a_perspective_answers_nobody_whose_certificate_is_not_vouched_for() {
     let (url, roots) = (&stage.lookouts[0].url, stage.authority.file());
     let strangers = Authority::new();
     let stranger = strangers.issue("stranger");
-    let own = stage.authority.issue("acmed");
+    let own = stage.authority.issue_to_client("acmed");
 
     assert_eq!(lookout::curl(url, &roots, None), None, "without a certificate");
     assert_eq!(lookout::curl(url, &roots, Some(&stranger)), None, "with a stranger's");
+    let other = stage.authority.issue_to_server("place-1");
+    assert_eq!(lookout::curl(url, &roots, Some(&other)), None, "with another perspective's");
     assert_eq!(lookout::curl(url, &roots, Some(&own)).as_deref(), Some("400"), "what is no task is refused");
 }
 

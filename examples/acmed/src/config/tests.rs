@@ -177,6 +177,38 @@ fn what_is_wrong_is_refused_by_name_with_its_line() {
     }
 }
 
+/// Two.
+const PERSPECTIVES: &str = r#"
+[[validation.perspective]]
+name = "a"
+url = "https://a.example/"
+roots = "r"
+certificate = "c"
+key = "k"
+[[validation.perspective]]
+name = "b"
+url = "https://b.example/"
+roots = "r"
+certificate = "c"
+key = "k"
+"#;
+
+#[test]
+fn a_profile_with_a_network_of_its_own_says_whether_perspectives_look_and_who_may_have_it_if_not() {
+    for profile in [
+        "",
+        "[profiles.a]",
+        "[profiles.a.validation]\nperspectives = true",
+        "[profiles.a]\nallowed_names = [\"corp.test\"]\n[profiles.a.validation]\nperspectives = false",
+        "[profiles.a]\nallowed_eab_keys = [\"k\"]\n[profiles.a.validation]\nperspectives = false",
+    ] {
+        parse(&[PERSPECTIVES, profile].concat()).check().unwrap();
+    }
+    parse("[profiles.a.validation]\nhttp_port = 8080")
+        .check()
+        .expect("without perspectives it goes without saying");
+}
+
 #[test]
 fn what_cannot_be_meant_is_refused() {
     for text in [
@@ -189,6 +221,10 @@ fn what_cannot_be_meant_is_refused() {
         "[[validation.zone]]\nname = \"corp.example\"",
         "[[validation.zone]]\nresolvers = [\"192.0.2.1\"]",
         "[[validation.perspective]]\nname = \"a\"\nurl = \"https://a.example/\"",
+        &[PERSPECTIVES, "[profiles.a.validation]\nhttp_port = 8080"].concat(),
+        &[PERSPECTIVES, "[profiles.a.validation]\nperspectives = false"].concat(),
+        &PERSPECTIVES.replace("https://b", "https://a"),
+        &PERSPECTIVES.replace("\"b\"", "\"a\""),
         "[validation]\nquorum = 1",
         "[profiles.default.validation]\nhttp_port = 8080",
         "[[profiles.a.validation.zone]]\nname = \"corp.example\"",

@@ -169,3 +169,68 @@ fn what_says_nothing_of_what_was_seen_is_no_evidence() {
     assert!(read(r#""seen":null,"#).is_err());
     assert!(serde_json::from_str::<Task>(r#"{"request":"BwcHBwcHBwcHBwcHBwcHBw","more":1}"#).is_err());
 }
+
+/// A perspective that says this.
+struct Saying(&'static str, Evidence);
+
+#[async_trait]
+impl Perspective for Saying {
+    fn name(&self) -> &str {
+        self.0
+    }
+
+    fn offers(&self, _: &ChallengeType) -> bool {
+        true
+    }
+
+    async fn look(&self, _: &Task) -> Result<Evidence, BoxError> {
+        Ok(self.1.clone())
+    }
+}
+
+fn evidence(seen: Seen, steps: usize, step: &str) -> Evidence {
+    let trace = Trace::new(RequestId::from_bytes([7; 16]), "a step");
+    (0..steps).for_each(|number| trace.record(TraceEvent::note(format!("{number} {step}"))));
+    Evidence { seen, timeline: trace.timeline() }
+}
+
+#[tokio::test]
+async fn one_that_tells_much_does_not_push_out_what_others_saw() {
+    let wrong = || Seen::Wrong(Problem::new(ProblemType::Unauthorized, "no"));
+    let loud: Arc<dyn Perspective> = Arc::new(Saying("loud", evidence(wrong(), 200, &"x".repeat(4_000))));
+    let terse: Arc<dyn Perspective> = Arc::new(Saying("terse", evidence(wrong(), 1, "step")));
+    let trace = Trace::new(RequestId::from_bytes([7; 16]), "http-01 a.test");
+    trace.record(TraceEvent::note("the own step"));
+    let places = Perspectives::new([loud, terse]).with_quorum(1).unwrap();
+
+    let result = places.corroborate(task(), Duration::from_secs(1), &trace).await;
+    trace.finish(&result);
+
+    let stored = trace.timeline().to_json(coyote_storage::TraceRecord::MAX_BYTES);
+    let stored: Timeline = serde_json::from_str(&stored).unwrap();
+    let shown = stored.to_string();
+    for line in [
+        "the own step",
+        "elsewhere  loud, after",
+        "elsewhere  terse, after",
+        "terse: sees otherwise",
+        "quorum",
+        "verdict",
+    ] {
+        assert!(shown.contains(line), "no {line:?} in\n{shown}");
+    }
+    assert_eq!(stored.dropped, 0, "it was cut where it came in");
+}
+
+#[tokio::test]
+async fn a_client_is_told_kinds_of_problems_that_a_validation_has_and_a_harmless_sentence() {
+    let seen = Seen::Wrong(Problem::new(ProblemType::RateLimited, "a\u{202e}b\nc"));
+    let place: Arc<dyn Perspective> = Arc::new(Saying("odd", evidence(seen, 0, "")));
+    let trace = Trace::new(RequestId::from_bytes([7; 16]), "http-01 a.test");
+
+    let refused = Perspectives::new([place]).corroborate(task(), Duration::from_secs(1), &trace).await;
+
+    let problem = refused.unwrap_err().problem().clone();
+    assert_eq!(problem.kind, ProblemType::Unauthorized);
+    assert_eq!(problem.detail, "1 of 1 other perspectives do not see what this server sees: abc");
+}
