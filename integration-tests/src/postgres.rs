@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
+    os::unix::fs::MetadataExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
@@ -22,11 +23,49 @@ impl Postgres {
     /// If it does not start.
     #[must_use]
     pub fn start() -> Option<Self> {
+        Self::start_by(Command::new(script()))
+    }
+
+    /// Starts one whose database, though not its log, is on a disk of so many MiB, where only the server and who looks
+    /// [inside](Self::small_disk) see what is; `None` where nobody lets us make one, too.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    #[must_use]
+    pub fn start_on_a_small_disk(size: u32) -> Option<Self> {
+        let allowed =
+            Command::new("unshare").args(["--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output();
+        if !allowed.is_ok_and(|output| output.status.success()) {
+            eprintln!("SKIPPED: disks of one's own are not allowed here");
+            return None;
+        }
+        let mount =
+            format!("mount -t tmpfs -o size={size}m tmpfs /mnt && mkdir /mnt/table && exec \"$0\" \"$@\"");
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", &mount]).arg(script());
+        let mut postgres = Self::start_by(command)?;
+        let table = postgres.small_disk().join("table");
+        let owner = std::fs::metadata(&postgres.data).expect("the server's folder");
+        std::os::unix::fs::chown(table, Some(owner.uid()), Some(owner.gid())).expect("a folder can be given");
+        let _ = postgres.query("CREATE TABLESPACE small LOCATION '/mnt/table'");
+        let _ = postgres.query("CREATE DATABASE small TABLESPACE small");
+        let (server, _) = postgres.url.rsplit_once('/').expect("a database");
+        postgres.url = format!("{server}/small");
+        Some(postgres)
+    }
+
+    /// The disk of [`start_on_a_small_disk`](Self::start_on_a_small_disk), as the server sees it.
+    #[must_use]
+    pub fn small_disk(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root/mnt", self.keeper.id()))
+    }
+
+    fn start_by(mut command: Command) -> Option<Self> {
         if crate::missing("psql") {
             return None;
         }
         let told = "echo \"$COYOTE_TEST_POSTGRES_URL $COYOTE_TEST_POSTGRES_DATA\"; exec cat";
-        let mut command = Command::new(script());
         let command = command.args(["run", "sh", "-c", told]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut keeper = command.spawn().expect("scripts/postgres can be run");
         let mut line = String::new();

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use integration_tests::{Acmed, Database, Dns, Responder, Setup, eventually};
+use integration_tests::{Account, Acmed, Database, Dns, Postgres, Responder, Response, Setup, eventually};
 use serde_json::json;
 
 /// Fills the disk that this file is on.
@@ -15,6 +15,54 @@ fn fill(ballast: &Path) {
     let mut file = File::create(ballast).expect("a file");
     for size in [64 * 1024, 4096, 512, 1] {
         while file.write_all(&vec![0; size]).is_ok() {}
+    }
+}
+
+fn new_order(account: &Account, name: &str) -> Response {
+    let payload = json!({"identifiers": [{"type": "dns", "value": name}]});
+    account.post(&account.client.resource("newOrder"), &payload)
+}
+
+/// Until the room is used up that the database has already.
+fn orders_until_one_is_refused(account: &Account) -> Vec<String> {
+    let mut acknowledged = Vec::new();
+    let refused = eventually("an order is refused", Duration::from_secs(60), || {
+        let answer = new_order(account, &format!("full{}.example.org", acknowledged.len()));
+        if answer.status != 201 {
+            return Some(answer);
+        }
+        acknowledged.push(answer.location());
+        None
+    });
+    refused.expect_problem(503, "serverInternal");
+    assert!(refused.header("Retry-After").is_some(), "{refused}");
+    acknowledged
+}
+
+#[test]
+fn a_full_disk_of_postgresql_is_503_too_and_it_is_over_when_there_is_room_again() {
+    let Some(postgres) = Postgres::start_on_a_small_disk(24) else { return };
+    let (dns, responder) = (Dns::start(), Responder::start());
+    let setup = Setup::new(&dns, &responder)
+        .with("", &format!("storage = {:?}\nnonces = \"memory:\"", postgres.url()));
+    let acmed = Acmed::serve(&setup);
+    let account = acmed.client().account();
+    let chain = account.issue(&["before.example.org"], &responder);
+    assert!(chain.contains("BEGIN CERTIFICATE"));
+
+    let ballast = postgres.small_disk().join("ballast");
+    fill(&ballast);
+    let acknowledged = orders_until_one_is_refused(&account);
+    let told = acmed.log().lines().filter(|line| line.contains("No space left")).count();
+    assert_eq!(told, 1, "the operator is told once:\n{}", acmed.log());
+
+    fs::remove_file(&ballast).expect("a file");
+    eventually("there is an order without anybody's help", Duration::from_secs(30), || {
+        (new_order(&account, "after.example.org").status == 201).then_some(())
+    });
+    assert!(account.issue(&["again.example.org"], &responder).contains("BEGIN CERTIFICATE"));
+    for url in &acknowledged {
+        assert_eq!(account.read(url).url, *url, "nothing is lost");
     }
 }
 
@@ -29,18 +77,7 @@ fn a_full_disk_is_503_nothing_answered_is_lost_and_it_is_over_when_there_is_room
     let ballast = acmed.inside("ballast");
     fill(&ballast);
     let mut acknowledged = vec![order.url];
-    // Until the room is used up that SQLite has already.
-    let refused = eventually("an order is refused", Duration::from_secs(60), || {
-        let payload = json!({"identifiers": [{"type": "dns", "value": "full.example.org"}]});
-        let answer = account.post(&account.client.resource("newOrder"), &payload);
-        if answer.status != 201 {
-            return Some(answer);
-        }
-        acknowledged.push(answer.location());
-        None
-    });
-    refused.expect_problem(503, "serverInternal");
-    assert!(refused.header("Retry-After").is_some(), "{refused}");
+    acknowledged.extend(orders_until_one_is_refused(&account));
     for url in &acknowledged {
         assert_eq!(account.read(url).url, *url, "what was answered can be read");
     }
@@ -48,10 +85,8 @@ fn a_full_disk_is_503_nothing_answered_is_lost_and_it_is_over_when_there_is_room
     assert_eq!(told, 1, "the operator is told once:\n{}", acmed.log());
 
     fs::remove_file(&ballast).expect("a file");
-    eventually("there is a certificate without anybody's help", Duration::from_secs(30), || {
-        let payload = json!({"identifiers": [{"type": "dns", "value": "after.example.org"}]});
-        let answer = account.post(&account.client.resource("newOrder"), &payload);
-        (answer.status == 201).then_some(())
+    eventually("there is an order without anybody's help", Duration::from_secs(30), || {
+        (new_order(&account, "after.example.org").status == 201).then_some(())
     });
     assert!(account.issue(&["again.example.org"], &responder).contains("BEGIN CERTIFICATE"));
     for url in &acknowledged {
