@@ -44,9 +44,7 @@ pub struct Acme {
     pub(crate) validators: Vec<Arc<dyn ChallengeValidator>>,
     pub(crate) network: Network,
     /// By the profiles that have their own.
-    pub(crate) networks: BTreeMap<String, Network>,
-    /// Those of them whose orders other perspectives are not asked about.
-    uncorroborated: BTreeSet<String>,
+    networks: BTreeMap<String, ProfileNetwork>,
     pub(crate) perspectives: Perspectives,
     pub(crate) caa: Option<Caa>,
     pub(crate) policy: Arc<dyn Policy>,
@@ -90,6 +88,23 @@ pub struct AcmeBuilder {
     entropy: Arc<dyn Entropy>,
     limits: Limits,
     meta: DirectoryMeta,
+}
+
+/// How names are proved for orders of a profile, where that is not as for others.
+struct ProfileNetwork {
+    /// What challenges remember of it. It says whether others are asked as well, so that what was seen from here alone does
+    /// not pass for more when that has changed.
+    name: String,
+    network: Network,
+    is_corroborated: bool,
+}
+
+impl ProfileNetwork {
+    fn new(profile: &str, network: Network, is_corroborated: bool) -> Self {
+        // No profile's name has a line feed in it.
+        let name = if is_corroborated { profile.to_owned() } else { format!("{profile}\nalone") };
+        Self { name, network, is_corroborated }
+    }
 }
 
 /// Why a server could not be put together.
@@ -187,18 +202,23 @@ impl Acme {
     /// The name of the network of this profile's, if it has its own.
     pub(crate) fn network_of(&self, profile: Option<&str>) -> Option<&str> {
         let profile = profile.unwrap_or(self.profiles.default_name());
-        self.networks.get_key_value(profile).map(|(name, _)| name.as_str())
+        self.networks.get(profile).map(|network| network.name.as_str())
+    }
+
+    fn network_called(&self, name: &str) -> Option<&ProfileNetwork> {
+        self.networks.values().find(|network| network.name == name)
     }
 
     /// The network of this name; nothing if there is none any more.
     pub(crate) fn network(&self, name: Option<&str>) -> Option<&Network> {
-        name.map_or(Some(&self.network), |name| self.networks.get(name))
+        name.map_or(Some(&self.network), |name| Some(&self.network_called(name)?.network))
     }
 
     /// Who else has to see what is seen through the network of this name; nobody, perhaps.
     pub(crate) fn perspectives_for(&self, network: Option<&str>) -> Option<&Perspectives> {
-        let alone = network.is_some_and(|name| self.uncorroborated.contains(name));
-        (!alone && !self.perspectives.is_empty()).then_some(&self.perspectives)
+        let own = network.and_then(|name| self.network_called(name));
+        let is_corroborated = own.is_none_or(|own| own.is_corroborated);
+        (is_corroborated && !self.perspectives.is_empty()).then_some(&self.perspectives)
     }
 
     /// The validator of this challenge type.
@@ -369,6 +389,12 @@ impl AcmeBuilder {
                 )
             }
         };
+        let networks = self.networks.into_iter().map(|(profile, network)| {
+            let is_corroborated = !self.uncorroborated.contains(&profile);
+            let network = ProfileNetwork::new(&profile, network, is_corroborated);
+            (profile, network)
+        });
+        let networks = networks.collect();
         let meta = DirectoryMeta { profiles: advertised(&self.profiles), ..self.meta };
         let (store, rate_limits) =
             self.rate_limits.unwrap_or_else(|| (Arc::new(MemoryStorage::new()), RateLimits::default()));
@@ -383,8 +409,7 @@ impl AcmeBuilder {
             issuer: self.issuer,
             validators,
             network,
-            networks: self.networks,
-            uncorroborated: self.uncorroborated,
+            networks,
             perspectives: self.perspectives,
             caa: self.caa,
             policy: self.policy,

@@ -142,8 +142,9 @@ limits! {
     concurrent_issuances: u32 = 64;
     /// Bytes in what another perspective is asked, and in what it answers.
     perspective_message: u32 = 256 * 1024;
-    /// Tasks that `acmed perspective` looks at, for all who ask; it turns further ones away. As many as all of them may have
-    /// under way: `concurrent_validations` and `waiting_validations` of each.
+    /// Tasks that `acmed perspective` looks at, for all who ask, with a file descriptor or two each; it turns further ones
+    /// away. To be as many as all who ask may have under way: `concurrent_validations`, `waiting_validations` and a quarter of
+    /// those for CAA records.
     perspective_tasks: u32 = 4_096;
     /// How long one attempt to validate a challenge may take; if there are other perspectives, twice: from here, then from
     /// there.

@@ -61,8 +61,14 @@ impl Trace {
         if seen.events.len() < Self::MAX_EVENTS || event.concludes() {
             seen.events.push(TimedEvent { at_ms, event });
         } else {
-            seen.dropped += 1;
+            seen.dropped = seen.dropped.saturating_add(1);
         }
+    }
+
+    /// So many further events there was no room for elsewhere.
+    pub(crate) fn omit(&self, events: usize) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.dropped = seen.dropped.saturating_add(events);
     }
 
     /// What was recorded so far.
@@ -184,7 +190,7 @@ impl Timeline {
             place += 1;
             !gone.contains(&(place - 1))
         });
-        self.dropped += gone.len();
+        self.dropped = self.dropped.saturating_add(gone.len());
     }
 }
 

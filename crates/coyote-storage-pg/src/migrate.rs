@@ -20,10 +20,12 @@ const LOCK: i64 = 0x636f_796f_7465;
 /// Runs the migrations that have not been run, all or none, if it may, and answers the connection.
 pub(crate) async fn run(pool: &Pool, allowed: bool) -> Result<AsyncPgConnection, ConnectError> {
     let mut connection = pool.connector().open().await.map_err(ConnectError::Database)?;
-    if !allowed {
-        current(&mut connection).await?;
-        return Ok(connection);
+    match pool.in_time(current(&mut connection)).await.map_err(ConnectError::Database)? {
+        Ok(_) => return Ok(connection),
+        Err(ConnectError::Older) if allowed => {}
+        Err(error) => return Err(error),
     }
+    // This may take as long as it takes.
     let unknown = migrate(&mut connection).await.map_err(ConnectError::Database)?;
     match unknown {
         Some(found) => Err(ConnectError::Newer { found }),

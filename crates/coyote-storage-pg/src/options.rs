@@ -16,9 +16,9 @@ pub struct PgOptions {
     /// [`Unavailable`](coyote_storage::StorageError::Unavailable).
     pub patience: Duration,
     /// How long it may take to open a connection. A server that says nothing for as long is asked whether it lives, and
-    /// given up after three times that.
+    /// given up after two to three times that, unless the URL says otherwise.
     pub connect_timeout: Duration,
-    /// How long an operation may take once it has a connection. Then that is closed, and the answer is
+    /// How long an operation may take once it has a connection, each time that it is tried: others can get in its way. Then that is closed, and the answer is
     /// [`Unavailable`](coyote_storage::StorageError::Unavailable): whatever the server does, or does not.
     pub operation_timeout: Duration,
     /// What the server is asked to enforce. `None` asks for nothing, for a proxy that takes no parameters: there the

@@ -52,9 +52,10 @@ impl PgStorage {
     pub async fn connect(url: &str, options: PgOptions) -> Result<Self, ConnectError> {
         let pool = Pool::new(Place::new(url, &options)?, &options).map_err(ConnectError::Database)?;
         let connection = migrate::run(&pool, options.migrate).await?;
-        let resealing = Resealing::open(&connection, &options.sealing).await?;
-        let nonces = nonce::Nonces::open(&connection, &options.sealing, options.nonce_lifetime).await;
-        let nonces = nonces.map_err(ConnectError::Database)?;
+        let resealing = pool.in_time(Resealing::open(&connection, &options.sealing)).await;
+        let resealing = resealing.map_err(ConnectError::Database)??;
+        let nonces = nonce::Nonces::open(&connection, &options.sealing, options.nonce_lifetime);
+        let nonces = pool.in_time(nonces).await.and_then(|nonces| nonces).map_err(ConnectError::Database)?;
         let carrier = OnceLock::new();
         Ok(Self { pool, nonces, carrier, sealing: options.sealing, resealing })
     }

@@ -35,6 +35,7 @@ impl Place {
         if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
             return Err(ConnectError::Url("it does not begin with postgres://".into()));
         }
+        let says_keepalives = url.contains("keepalives");
         let (url, tls, authorities) = split_tls(url)?;
         let mut config: Config = url.parse().map_err(|error| ConnectError::Url(Box::new(error)))?;
         if config.get_application_name().is_none() {
@@ -46,7 +47,7 @@ impl Place {
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(options.connect_timeout);
         }
-        if config.get_keepalives_idle() == Config::new().get_keepalives_idle() {
+        if !says_keepalives {
             config.keepalives_idle(options.connect_timeout);
             config.keepalives_interval(options.connect_timeout).keepalives_retries(2);
         }

@@ -222,7 +222,7 @@ pub trait AuthorizationStore: Send + Sync + 'static {
     ) -> Result<()>;
 
     /// The account's authorizations for these very identifiers that are `valid` at `until`, at most
-    /// [`Authorization::MAX_REUSABLE`] each: those that hold longest, in that order, the smaller id first where two are equal.
+    /// [`Authorization::MAX_REUSABLE`] each, one identifier after the other: those that hold longest, in that order, the smaller id first where two are equal.
     /// There are several, as not each may serve whoever asks: it says how it was proved, and through which network.
     async fn reusable_authorizations(
         &self,

@@ -40,7 +40,9 @@ pub(crate) fn run(migrate: Migrate) -> Result<(), Failure> {
         if from_name == to_name {
             return Err(Failure::new(format!("everything is at {to_name} already; choose another --to")));
         }
-        let source = open(&from, Missing::IsRefused, sealing.clone()).await?;
+        let options = PgOptions { sealing: sealing.clone(), ..config.postgres.options() };
+        let open = async |url, missing| open(url, missing, sealing.clone(), options.clone()).await;
+        let source = open(&from, Missing::IsRefused).await?;
         let mut run = [0; 8];
         SystemEntropy.fill(&mut run).map_err(Failure::because("a run has no name"))?;
         let run = run.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -49,7 +51,7 @@ pub(crate) fn run(migrate: Migrate) -> Result<(), Failure> {
             return without_target(&names, &*source, json).await;
         }
         let missing = if undo { Missing::IsRefused } else { Missing::IsMade };
-        let target = open(&to, missing, sealing).await?;
+        let target = open(&to, missing).await?;
         let route = Route { source: &*source, target: &*target, names, is_quiet: false };
         if undo {
             return back(&route, json).await;
@@ -92,7 +94,12 @@ enum Missing {
     IsRefused,
 }
 
-async fn open(url: &StorageUrl, missing: Missing, sealing: Sealing) -> Result<Box<dyn Archive>, Failure> {
+async fn open(
+    url: &StorageUrl,
+    missing: Missing,
+    sealing: Sealing,
+    options: PgOptions,
+) -> Result<Box<dyn Archive>, Failure> {
     let cannot = || format!("{} cannot be opened", url.name());
     match url {
         StorageUrl::Sqlite(path) if missing == Missing::IsRefused && !Path::new(path).exists() => {
@@ -106,7 +113,7 @@ async fn open(url: &StorageUrl, missing: Missing, sealing: Sealing) -> Result<Bo
             Ok(Box::new(storage.map_err(Failure::because(cannot()))?))
         }
         StorageUrl::Postgres(url) => {
-            let storage = PgStorage::connect(url, PgOptions { sealing, ..PgOptions::default() }).await;
+            let storage = PgStorage::connect(url, options).await;
             Ok(Box::new(storage.map_err(Failure::because(cannot()))?))
         }
         StorageUrl::Memory => {

@@ -146,7 +146,7 @@ fn two_of_three_that_lie_refuse_and_the_trace_says_who_saw_what() {
 fn a_profile_that_others_are_not_asked_about_is_for_those_names_only_that_it_says() {
     let stage = Stage::new(0);
     let liars = [Liar::start(&stage.authority, no), Liar::start(&stage.authority, no)];
-    let acmed = stage.serve(&[("liar-1", liars[0].url()), ("liar-2", liars[1].url())], |setup| {
+    let mut acmed = stage.serve(&[("liar-1", liars[0].url()), ("liar-2", liars[1].url())], |setup| {
         let alone = "perspectives = false\nuser_agent = \"inside\"";
         setup
             .with("profiles.inside", "allowed_names = [\"corp.test\"]")
@@ -165,9 +165,22 @@ fn a_profile_that_others_are_not_asked_about_is_for_those_names_only_that_it_say
     };
 
     assert_eq!(prove("db.corp.test", "inside"), "valid");
+    let proved = order("db.corp.test", "inside").expect(201);
+    assert_eq!(proved.json()["status"], "ready", "it serves again");
     assert_eq!(liars.iter().map(Liar::asked).sum::<usize>(), 0, "they cannot see the inside");
     order("bank.example.org", "inside").expect_problem(400, "rejectedIdentifier");
     assert_eq!(prove("bank.example.org", "outside"), "invalid", "others are asked");
+
+    acmed.configure(|config| config.replace("perspectives = false", "perspectives = true"));
+    acmed.restart();
+    account.client.forget_nonces();
+    assert_eq!(
+        order("db.corp.test", "inside").expect(201).json()["status"],
+        "pending",
+        "what was seen alone"
+    );
+    let proved = Object { url: proved.location(), json: proved.json() };
+    account.finalize(&proved, &Csr::new(&["db.corp.test"]).to_der()).expect_problem(403, "unauthorized");
 }
 
 #[test]

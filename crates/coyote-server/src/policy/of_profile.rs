@@ -7,7 +7,8 @@ use coyote_storage::{BoxError, Order};
 use super::{Applicant, Policy, Verdict};
 use crate::issue::Csr;
 
-/// A policy that is asked about orders of one profile alone, and lets the others pass.
+/// A policy that is asked about orders of one profile alone, and lets the others pass. About accounts that are opened it is
+/// not asked: they have no profile.
 #[derive(Clone, Debug)]
 pub struct OfProfile<P> {
     profile: String,
@@ -27,6 +28,12 @@ impl<P: Policy> OfProfile<P> {
         Self { is_default: true, ..self }
     }
 
+    /// The rule, with the profile that it is of.
+    fn of_profile(&self, verdict: Verdict) -> Verdict {
+        let Self { profile, .. } = self;
+        Verdict { rule: verdict.rule.map(|rule| format!("profile {profile}: {rule}")), ..verdict }
+    }
+
     fn is_asked(&self, applicant: &Applicant<'_>) -> bool {
         applicant.profile.map_or(self.is_default, |profile| profile == self.profile)
     }
@@ -42,7 +49,7 @@ impl<P: Policy> Policy for OfProfile<P> {
         if !self.is_asked(applicant) {
             return Ok(Verdict::allow());
         }
-        self.policy.identifier(applicant, identifier).await
+        Ok(self.of_profile(self.policy.identifier(applicant, identifier).await?))
     }
 
     async fn finalize(
@@ -54,6 +61,6 @@ impl<P: Policy> Policy for OfProfile<P> {
         if !self.is_asked(applicant) {
             return Ok(Verdict::allow());
         }
-        self.policy.finalize(applicant, order, csr).await
+        Ok(self.of_profile(self.policy.finalize(applicant, order, csr).await?))
     }
 }

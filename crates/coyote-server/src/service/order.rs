@@ -399,12 +399,12 @@ impl Acme {
         let applicant = applicant(request, order.profile.as_deref());
         decided(self.policy.finalize(&applicant, order, &csr).await)?;
         self.require_still_vouched(&applicant, order).await?;
-        self.require_network(order)?;
+        self.require_network(order).map_err(Error::from)?;
         Ok(csr)
     }
 
     /// What was proved was seen through the network that the order's profile has now.
-    fn require_network(&self, order: &Order) -> Result<()> {
+    pub(crate) fn require_network(&self, order: &Order) -> Result<(), Problem> {
         let network = self.network_of(order.profile.as_deref());
         let elsewhere =
             order.authorizations.iter().find(|held| is_proved(held) && !is_through(held, network));
@@ -415,7 +415,7 @@ impl Acme {
                     "{} has to be proved as its profile demands by now: make a new order",
                     held.identifier
                 );
-                Err(Error::unauthorized(detail))
+                Err(Problem::new(ProblemType::Unauthorized, detail))
             }
         }
     }
@@ -466,7 +466,7 @@ impl Acme {
 }
 
 /// Whether a challenge was fulfilled, and it is not somebody's word.
-fn is_proved(authorization: &Authorization) -> bool {
+pub(super) fn is_proved(authorization: &Authorization) -> bool {
     authorization.validated_by().is_some_and(|method| !RESERVED.contains(&method.as_str()))
 }
 

@@ -13,7 +13,7 @@ use coyote_storage::{
 use openssl::x509::X509;
 use tracing::instrument;
 
-use super::order::is_through;
+use super::order::{is_proved, is_through};
 use super::request::{Authenticated, Request, SelfSigned};
 use crate::{
     acme::Acme,
@@ -124,7 +124,7 @@ impl Acme {
         let held = self.storage.reusable_authorizations(&account.id, names, cause.now).await?;
         // Through which network the certificate's own authorization was seen, whatever its profile is by now.
         let network_of = |name: &Identifier| {
-            let own = order.authorizations.iter().find(|own| own.identifier == *name);
+            let own = order.authorizations.iter().find(|own| own.identifier == *name && is_proved(own));
             match own.and_then(|own| own.challenges.first()) {
                 Some(challenge) => challenge.network.as_deref(),
                 None => self.network_of(order.profile.as_deref()),

@@ -23,9 +23,12 @@ mod vantage;
 pub use remote::{InvalidRemote, RemotePerspective, RemoteSettings, answer};
 pub use vantage::Vantage;
 
-/// Steps of one perspective's that are kept, and their length in bytes as JSON.
-const MOST_STEPS: usize = 64;
-const LONGEST_STEPS: usize = 6 * 1024;
+/// Steps that are kept of all perspectives, and their length in bytes as JSON. Each has its part, so that none can push
+/// out what others saw.
+const MOST_STEPS: usize = 160;
+const LONGEST_STEPS: usize = 40 * 1024;
+/// Bytes of the steps that one sends.
+const LONGEST_TIMELINE: usize = 16 * 1024;
 /// How much longer than looking the way to a perspective and back may take.
 const WAY: Duration = Duration::from_secs(1);
 /// Characters of what a perspective says that a client is told.
@@ -201,7 +204,7 @@ impl Perspectives {
     }
 
     /// Whether enough others see what was seen from here. It ends as soon as that is known. One that does not answer in time
-    /// has not seen it; it has `patience` for each of what it is asked. A challenge type that none of them offers is looked at from here alone.
+    /// has not seen it; it has `patience` for each of what it is asked, and a second for the way. A challenge type that none of them offers is looked at from here alone.
     ///
     /// # Errors
     ///
@@ -279,18 +282,7 @@ impl Count {
         });
         let (says, differs) = match looked {
             Ok(Evidence { seen, timeline }) => {
-                let steps = timeline.events.into_iter();
-                // One that hands on what others say is no other perspective.
-                let own = steps.filter(|step| !matches!(step.event, TraceEvent::Elsewhere { .. }));
-                let mut room = LONGEST_STEPS;
-                for step in own.take(MOST_STEPS).map(TimedEvent::bounded) {
-                    // None can push out what others saw.
-                    let length = serde_json::to_string(&step).map_or(usize::MAX, |json| json.len());
-                    let Some(rest) = room.checked_sub(length) else { break };
-                    room = rest;
-                    let place = Excerpt::new(place.name());
-                    trace.record(TraceEvent::Elsewhere { place, seen: Box::new(step) });
-                }
+                self.record_steps(place, timeline, trace);
                 match seen {
                     Seen::Same => ("sees the same".to_owned(), None),
                     Seen::Wrong(problem) => (
@@ -309,6 +301,23 @@ impl Count {
         match differs {
             None => self.same += 1,
             Some(what) => self.differing.push(what),
+        }
+    }
+
+    fn record_steps(&self, place: &dyn Perspective, timeline: Timeline, trace: &Trace) {
+        let (mut steps, mut room) = (MOST_STEPS / self.places, LONGEST_STEPS / self.places);
+        trace.omit(timeline.dropped);
+        // One that hands on what others say is no other perspective.
+        let is_own = |step: &TimedEvent| !matches!(step.event, TraceEvent::Elsewhere { .. });
+        for step in timeline.events.into_iter().filter(is_own).map(TimedEvent::bounded) {
+            let length = serde_json::to_string(&step).map_or(usize::MAX, |json| json.len());
+            if steps == 0 || length > room {
+                trace.omit(1);
+                continue;
+            }
+            (steps, room) = (steps - 1, room - length);
+            let place = Excerpt::new(place.name());
+            trace.record(TraceEvent::Elsewhere { place, seen: Box::new(step) });
         }
     }
 
@@ -367,9 +376,9 @@ fn is_harmless(c: char) -> bool {
 
 /// What a validation can come to; a perspective has no word on the rest. RFC 8555 section 8.2 and 6.7.
 fn kind_of_validation(kind: ProblemType) -> ProblemType {
-    use ProblemType::{Caa, Connection, Dns, IncorrectResponse, Tls, Unauthorized};
+    use ProblemType::{Caa, Connection, Dns, IncorrectResponse, ServerInternal, Tls, Unauthorized};
     match kind {
-        Caa | Connection | Dns | IncorrectResponse | Tls => kind,
+        Caa | Connection | Dns | IncorrectResponse | ServerInternal | Tls => kind,
         _ => Unauthorized,
     }
 }

@@ -118,6 +118,10 @@ impl Acme {
             Ok(ready) => ready,
             Err(error) => return Ok(IssuanceOutcome::Refused(not_authorized(&error))),
         };
+        // It may have been changed since the client was answered.
+        if let Err(problem) = self.require_network(&order) {
+            return Ok(IssuanceOutcome::Refused(problem));
+        }
         let profile = match self.profiles.find(order.profile.as_deref()) {
             Ok(profile) => profile,
             Err(problem) => return Ok(IssuanceOutcome::Refused(problem)),

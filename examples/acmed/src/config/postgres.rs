@@ -12,7 +12,7 @@ section! {
         connections: u32 = 16;
         /// How long an operation waits for one that is free.
         connection_wait: Time = Time::seconds(5);
-        /// How long it may take to open one. A server that is silent for three times that is given up.
+        /// How long it may take to open one. A server that is silent for two to three times that is given up.
         connect_timeout: Time = Time::seconds(5);
         /// How long an operation may take, before clients are told to come again.
         operation_timeout: Time = Time::seconds(20);

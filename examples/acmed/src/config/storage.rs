@@ -63,12 +63,12 @@ impl StorageUrl {
             }
             Self::Postgres(url) => {
                 let (_, place) = url.split_once("://").unwrap_or_default();
+                // As the driver has it: all before the first @ is the user and the password, whatever is in that.
+                let (user, place) = place.split_once('@').unwrap_or(("", place));
+                let user = user.split(':').next().unwrap_or_default();
+                let user = if user.contains(['/', '?', '#']) { "…" } else { user };
                 let place = place.split(['?', '#']).next().unwrap_or_default();
                 let (hosts, database) = place.split_once('/').unwrap_or((place, ""));
-                let (user, hosts) = match hosts.rsplit_once('@') {
-                    Some((user, hosts)) => (user.split(':').next().unwrap_or_default(), hosts),
-                    None => ("", hosts),
-                };
                 let at = if user.is_empty() { "" } else { "@" };
                 format!("postgres://{user}{at}{hosts}/{database}")
             }
@@ -185,8 +185,9 @@ mod tests {
     fn a_database_is_named_by_all_its_hosts_and_without_its_password() {
         let name = |url: &str| url.parse::<StorageUrl>().unwrap().name();
         let two =
-            "postgresql://u:se:cr@et@one:5432,two:5433/d?target_session_attrs=read-write&password=secret";
+            "postgresql://u:se:cr/e?t#@one:5432,two:5433/d?target_session_attrs=read-write&password=secret";
         assert_eq!(name(two), "postgres://u@one:5432,two:5433/d");
+        assert_eq!(name("postgres://h/d?user=u&password=se@cret"), "postgres://…@cret/");
         assert_eq!(name("postgres://[::1]/d"), "postgres://[::1]/d");
         assert_eq!(name("postgres://%2Frun%2Fpostgresql"), "postgres://%2Frun%2Fpostgresql/");
     }

@@ -13,13 +13,18 @@
 //! the target; the first named the target after that, and then the source, or looked at it once more: it found the second's
 //! name there, or the source open, and stopped.
 //!
-//! Only where the target is said to be lost nobody can put a name on it. A move that is just about to open it, and is held up
+//! Only where the target is said to be lost nobody can put a name on it. A run that is just about to open it, and is held up
 //! there, cannot be stopped then.
+//!
+//! A database that is lost and made anew is in service like any other. So what is empty, or knows nothing of what the other has,
+//! is not taken for what everything went to.
+
+use std::collections::HashSet;
 
 use coyote_server::{
     Clock, SystemClock,
     storage::{
-        Archive, Conflict, RecordKind, Standing, StorageError,
+        AccountId, Archive, Conflict, Record, RecordKind, Standing, StorageError,
         archive::{Copied, copy, differences},
     },
 };
@@ -103,9 +108,13 @@ impl Move {
             Standing::Left { to: other, .. } => {
                 Err(Failure::new(format!("everything has gone to {other}, not to {}", self.to)))
             }
-            Standing::InService | Standing::Arriving { .. } => {
+            Standing::InService => {
                 Err(Failure::new(format!("nothing has gone from {}: it is in service", self.from)))
             }
+            Standing::Arriving { from: other, .. } => Err(Failure::new(format!(
+                "nothing has gone from {}: it is being filled from {other}",
+                self.from
+            ))),
         }
     }
 
@@ -123,6 +132,11 @@ impl Route<'_> {
             return Ok(Moved::Already);
         }
         self.take_room().await?;
+        if standing(self.source).await? == self.names.arriving() {
+            must(self.target, &self.names.arriving(), Standing::InService).await?;
+            let Move { from, to, .. } = &self.names;
+            return Err(Failure::new(format!("{from} and {to} are the same; choose another --to")));
+        }
         let mut copies = 0;
         while copies < LIVE_COPIES && standing(self.source).await? == Standing::InService {
             copies += 1;
@@ -155,7 +169,8 @@ impl Route<'_> {
         let Move { from, to, .. } = &self.names;
         match standing(self.source).await? {
             seen @ Standing::Left { .. } if is_gone_to(&seen, to) => {
-                Ok(standing(self.target).await? == Standing::InService)
+                let is_anew = is_empty(self.target).await? && !is_empty(self.source).await?;
+                Ok(!is_anew && standing(self.target).await? == Standing::InService)
             }
             Standing::Left { to: other, .. } => {
                 Err(Failure::new(format!("everything has gone from {from} to {other}")))
@@ -181,6 +196,7 @@ impl Route<'_> {
                         "it was being taken back: run this with --undo, which says what came of it",
                     ));
                 }
+                self.require_heir().await?;
                 None
             }
             Standing::Arriving { from: other, .. } => Some(format!("is being filled from {other}")),
@@ -196,6 +212,19 @@ impl Route<'_> {
             None => must(self.target, &seen, self.names.arriving()).await,
             Some(other) => Err(Failure::new(format!("{to} {other}; choose an empty database"))),
         }
+    }
+
+    /// What was closed, and is to be filled again, did go to what it is to be filled from.
+    async fn require_heir(&self) -> Result<(), Failure> {
+        let inherited = accounts(self.target).await?;
+        if inherited.is_empty() || !accounts(self.source).await?.is_disjoint(&inherited) {
+            return Ok(());
+        }
+        let Move { from, to, .. } = &self.names;
+        Err(Failure::new(format!(
+            "{from} has none of the accounts that {to} has, which would be removed there: is it the one that everything went \
+             to? If so, choose an empty database"
+        )))
     }
 
     /// Closes the source, or puts this run's name on it if it is closed.
@@ -281,6 +310,8 @@ impl Route<'_> {
     async fn require_nothing_new(&self) -> Result<(), Failure> {
         let different = differences(self.source, self.target, PAGE).await;
         if !matches!(different, Ok(0)) {
+            // Somebody may have said that the target is lost.
+            must(self.source, &self.names.left(), self.names.left()).await?;
             must(self.target, &self.names.gone_back(), Standing::InService).await?;
         }
         match different.map_err(Failure::because("the two cannot be compared"))? {
@@ -290,6 +321,30 @@ impl Route<'_> {
                 self.names.to
             ))),
         }
+    }
+}
+
+async fn is_empty(archive: &dyn Archive) -> Result<bool, Failure> {
+    for kind in RecordKind::ALL {
+        let first = archive.export(kind, None, 1).await;
+        if !first.map_err(Failure::because("a storage cannot be read"))?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+async fn accounts(archive: &dyn Archive) -> Result<HashSet<AccountId>, Failure> {
+    let (mut accounts, mut last) = (HashSet::new(), None);
+    loop {
+        let page = archive.export(RecordKind::Account, last.as_ref(), PAGE).await;
+        let page = page.map_err(Failure::because("a storage cannot be read"))?;
+        let Some(end) = page.last() else { return Ok(accounts) };
+        last = Some(end.key());
+        accounts.extend(page.iter().filter_map(|record| match record {
+            Record::Account(account) => Some(account.id),
+            _ => None,
+        }));
     }
 }
 

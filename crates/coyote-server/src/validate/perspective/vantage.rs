@@ -4,10 +4,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use coyote_protocol::{ChallengeType, KeyAuthorization, ProblemType};
-use coyote_storage::{BoxError, TraceRecord};
+use coyote_storage::BoxError;
 use tokio::time::timeout;
 
-use super::{CaaTask, ChallengeTask, Evidence, Perspective, Seen, Task};
+use super::{CaaTask, ChallengeTask, Evidence, LONGEST_TIMELINE, Perspective, Seen, Task};
 use crate::{
     clock::Clock,
     trace::Trace,
@@ -117,7 +117,7 @@ impl Perspective for Vantage {
         let trace = Trace::new(task.request, subject(task));
         let result = self.see(task, &trace).await?;
         trace.finish(&result);
-        Ok(Evidence { seen: Seen::from(result), timeline: trace.timeline().within(TraceRecord::MAX_BYTES) })
+        Ok(Evidence { seen: Seen::from(result), timeline: trace.timeline().within(LONGEST_TIMELINE) })
     }
 }
 

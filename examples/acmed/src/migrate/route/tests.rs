@@ -10,10 +10,12 @@ use std::{
 
 use async_trait::async_trait;
 use coyote_server::{
+    Entropy, SystemEntropy,
+    jose::{Algorithm, SigningKey},
     protocol::Timestamp,
     storage::{
-        Archive, DirectoryId, ExternalAccountKey, MemoryStorage, Record, RecordKey, RecordKind, Result,
-        Standing,
+        Account, AccountId, Archive, DirectoryId, ExternalAccountKey, MemoryStorage, Record, RecordKey,
+        RecordKind, Result, Standing,
     },
 };
 
@@ -83,6 +85,8 @@ type Run = Pin<Box<dyn Future<Output = (Wanted, std::result::Result<(), Failure>
 struct Scene {
     source: Arc<MemoryStorage>,
     target: Arc<MemoryStorage>,
+    /// What they are called.
+    from: [&'static str; 2],
     runs: Vec<Run>,
     names: u32,
     /// What a client was told is stored.
@@ -95,6 +99,7 @@ impl Scene {
         Self {
             source: Arc::default(),
             target: Arc::default(),
+            from: ["source", "target"],
             runs: Vec::new(),
             names: 0,
             acknowledged: Vec::new(),
@@ -110,7 +115,8 @@ impl Scene {
     fn start(&mut self, wanted: Wanted) {
         self.names += 1;
         let (source, target) = (Stepped(self.source.clone()), Stepped(self.target.clone()));
-        let names = Move { from: "source".into(), to: "target".into(), run: self.names.to_string() };
+        let [from, to] = self.from.map(str::to_owned);
+        let names = Move { from, to, run: self.names.to_string() };
         self.runs.push(Box::pin(async move {
             let route = Route { source: &source, target: &target, names, is_quiet: true };
             let done = match wanted {
@@ -120,6 +126,22 @@ impl Scene {
             };
             (wanted, done)
         }));
+    }
+
+    /// Does all of it.
+    fn end(&mut self, wanted: Wanted) {
+        self.start(wanted);
+        while !self.runs.is_empty() {
+            self.go_on(0);
+        }
+    }
+
+    /// Two, with an account, which has gone from the one to the other.
+    fn with_account() -> Self {
+        let mut scene = Self::new();
+        at_once(scene.source.import(&Standing::InService, vec![Record::Account(account())])).unwrap();
+        scene.end(Wanted::There);
+        scene
     }
 
     /// Lets one go on as far as its next operation.
@@ -170,6 +192,23 @@ impl Scene {
     }
 }
 
+/// A new one each time.
+fn account() -> Account {
+    let mut id = [0; 16];
+    SystemEntropy.fill(&mut id).unwrap();
+    Account {
+        id: AccountId::from_bytes(id),
+        directory: DirectoryId::default(),
+        key: SigningKey::generate(Algorithm::ES256).unwrap().jwk().clone(),
+        contact: Vec::new(),
+        terms_of_service_agreed: None,
+        external_account: None,
+        created: Timestamp::from_seconds(0),
+        deactivated: None,
+        revoked: None,
+    }
+}
+
 /// Numbers that are the same for the same seed.
 struct Dice(u64);
 
@@ -206,10 +245,7 @@ fn runs_in_any_order_that_are_killed_anywhere_leave_one_storage_in_service_and_l
         }
         scene.runs.clear();
         // Whatever was left, somebody brings it to an end.
-        scene.start(Wanted::Back);
-        while !scene.runs.is_empty() {
-            scene.go_on(0);
-        }
+        scene.end(Wanted::Back);
         let in_service = match scene.standings() {
             [Standing::InService, _] => &scene.source,
             [_, Standing::InService] => &scene.target,
@@ -293,4 +329,45 @@ fn a_way_back_that_another_has_overtaken_opens_nothing() {
     let [source, target] = scene.standings();
     assert_eq!(source, Standing::InService);
     assert!(matches!(target, Standing::Left { .. }), "{target:?}");
+}
+
+/// A target that was lost, and made anew, is not what everything went to.
+#[test]
+fn a_target_that_is_empty_again_is_filled_again() {
+    let mut scene = Scene::new();
+    scene.write(&scene.source.clone());
+    scene.end(Wanted::There);
+    scene.target = Arc::default();
+
+    scene.end(Wanted::There);
+
+    let kept = at_once(scene.target.count(RecordKind::ExternalAccountKey)).unwrap();
+    assert_eq!((kept, scene.outcomes.moved), (1, 2));
+    assert_eq!(scene.standings()[1], Standing::InService);
+}
+
+#[test]
+fn what_is_left_is_not_removed_for_a_database_that_knows_nothing_of_it() {
+    let world = Scene::with_account();
+    let mut back = Scene { source: world.target.clone(), target: world.source.clone(), ..Scene::new() };
+    for anew in [Arc::default(), Scene::with_account().target] {
+        back.source = anew;
+        back.from = ["target", "source"];
+        back.end(Wanted::There);
+        assert_eq!(at_once(back.target.count(RecordKind::Account)).unwrap(), 1);
+    }
+    assert_eq!(back.outcomes.refused, 2);
+
+    back.source = world.target;
+    back.end(Wanted::There);
+    assert_eq!(back.outcomes.moved, 1, "the one that everything went to is moved from");
+}
+
+#[test]
+fn a_database_with_two_names_is_not_moved_to_itself() {
+    let mut scene = Scene::new();
+    scene.target = scene.source.clone();
+    scene.end(Wanted::There);
+    assert_eq!(scene.outcomes.refused, 1);
+    assert_eq!(scene.standings()[0], Standing::InService);
 }
