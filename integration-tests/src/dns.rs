@@ -1,7 +1,7 @@
 //! A name server that says what a test wants it to.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     net::{Ipv4Addr, SocketAddr, UdpSocket},
     sync::{Arc, Mutex},
     thread,
@@ -27,6 +27,8 @@ struct Zone {
 pub enum DnsAnswer {
     /// It has these addresses.
     Addresses(Vec<Ipv4Addr>),
+    /// It has the first of these addresses when it is asked for the first time, then the next, and at last the last.
+    InTurn(VecDeque<Ipv4Addr>),
     /// It has these texts, of at most 255 octets each, and no address.
     Texts(Vec<String>),
     /// It does not exist.
@@ -76,15 +78,21 @@ impl Dns {
 }
 
 impl Zone {
-    fn answer(&self, name: &str) -> Option<DnsAnswer> {
-        self.answers.get(name).cloned()
+    fn answer(&mut self, name: &str, kind: u16) -> Option<DnsAnswer> {
+        match self.answers.get_mut(name)? {
+            DnsAnswer::InTurn(turns) if kind == A => {
+                let next = if turns.len() > 1 { turns.pop_front() } else { turns.front().copied() };
+                Some(DnsAnswer::Addresses(next.into_iter().collect()))
+            }
+            answer => Some(answer.clone()),
+        }
     }
 }
 
 fn serve(socket: &UdpSocket, zone: &Mutex<Zone>) {
     let mut buffer = [0; 1500];
     while let Ok((length, client)) = socket.recv_from(&mut buffer) {
-        let answer = |name: &str| zone.lock().unwrap().answer(name);
+        let answer = |name: &str, kind| zone.lock().unwrap().answer(name, kind);
         if let Some(reply) = reply(&buffer[..length], answer) {
             let _ = socket.send_to(&reply, client);
         }
@@ -92,7 +100,7 @@ fn serve(socket: &UdpSocket, zone: &Mutex<Zone>) {
 }
 
 /// The answer to a query. RFC 1035 section 4.
-fn reply(query: &[u8], answer: impl Fn(&str) -> Option<DnsAnswer>) -> Option<Vec<u8>> {
+fn reply(query: &[u8], answer: impl Fn(&str, u16) -> Option<DnsAnswer>) -> Option<Vec<u8>> {
     let mut at = 12;
     let mut name = String::new();
     loop {
@@ -108,11 +116,12 @@ fn reply(query: &[u8], answer: impl Fn(&str) -> Option<DnsAnswer>) -> Option<Vec
     let question = query.get(12..at + 4)?;
     let wanted = u16::from_be_bytes([*query.get(at)?, *query.get(at + 1)?]);
     let name = name.trim_end_matches('.').to_ascii_lowercase();
-    let answer = answer(&name).unwrap_or_else(|| DnsAnswer::Addresses(vec![Ipv4Addr::LOCALHOST]));
+    let answer = answer(&name, wanted).unwrap_or_else(|| DnsAnswer::Addresses(vec![Ipv4Addr::LOCALHOST]));
     let (code, records) = match answer {
         DnsAnswer::Addresses(addresses) => {
             (0, addresses.iter().map(|address| (A, address.octets().into())).collect())
         }
+        DnsAnswer::InTurn(_) => (0, Vec::new()),
         DnsAnswer::Texts(texts) => (0, texts.iter().map(|text| (TXT, text_data(text))).collect()),
         DnsAnswer::NoSuchName => (3, Vec::new()),
         DnsAnswer::ServerFailure => (2, Vec::new()),

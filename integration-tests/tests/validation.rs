@@ -76,6 +76,39 @@ fn a_name_without_a_permitted_address_makes_the_order_invalid() {
     }
 }
 
+/// Whoever owns a name can have it lead elsewhere between two questions.
+#[test]
+fn a_name_that_is_bound_anew_is_not_followed_to_where_nothing_may_be_dialled() {
+    let world = World::with(quick);
+    let account = world.client.account();
+    let forbidden =
+        [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(169, 254, 169, 254), Ipv4Addr::new(127, 0, 0, 2)];
+    for (number, inside) in forbidden.into_iter().enumerate() {
+        let name = format!("rebound{number}.example.org");
+        world.dns.answer(&name, DnsAnswer::InTurn([Ipv4Addr::LOCALHOST, inside].into()));
+        let again = format!("http://{name}:{}/latest/meta-data", world.responder.port());
+        let failure = fail(&world, &account, &name, Answer::redirect(302, &again));
+        assert_eq!(failure.problem, "connection", "{}", failure.detail);
+        let why = world.acmed.beside(&["why", &name]);
+        assert!(why.contains("connected  127.0.0.1:"), "the first time it may be dialled:\n{why}");
+        assert!(why.contains(&format!("refused    {inside}")), "{why}");
+    }
+}
+
+/// The one that may be dialled is, whatever is beside it.
+#[test]
+fn of_several_addresses_only_those_are_dialled_that_may_be() {
+    let world = World::with(quick);
+    let account = world.client.account();
+    let inside = Ipv4Addr::new(10, 0, 0, 1);
+    world.dns.answer("mixed.example.org", DnsAnswer::Addresses(vec![inside, Ipv4Addr::LOCALHOST]));
+
+    assert!(account.issue(&["mixed.example.org"], &world.responder).contains("BEGIN CERTIFICATE"));
+
+    let why = world.acmed.beside(&["why", "mixed.example.org"]);
+    assert!(why.contains("refused    10.0.0.1") && !why.contains("connect    10.0.0.1"), "{why}");
+}
+
 /// What the client must not be told, the operator must: each hop, in the log.
 #[test]
 fn the_log_shows_the_operator_each_hop_of_a_failed_validation() {

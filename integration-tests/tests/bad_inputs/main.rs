@@ -59,6 +59,9 @@ fn every_bad_input_gets_an_answer_that_the_catalogue_wants_and_changes_nothing()
     ];
     let only = std::env::var("COYOTE_ONLY").unwrap_or_default();
     let wanted = |id: &str| only.is_empty() || only.split(',').any(|other| other == id);
+    let known = |id: &str| sections.iter().flat_map(|cases| cases.iter()).any(|case| case.0 == id);
+    let unknown: Vec<_> = only.split(',').filter(|id| !id.is_empty() && !known(id)).collect();
+    assert!(unknown.is_empty(), "there are no cases {unknown:?}");
     let mut room = Room::new();
     let (mut passed, mut failures) = (0, Vec::new());
     for cases in sections {
