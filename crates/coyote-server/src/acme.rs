@@ -102,9 +102,17 @@ struct ProfileNetwork {
 impl ProfileNetwork {
     fn new(profile: &str, network: Network, is_corroborated: bool) -> Self {
         // No profile's name has a line feed in it.
-        let name = if is_corroborated { profile.to_owned() } else { format!("{profile}\nalone") };
+        let name = if is_corroborated { profile.to_owned() } else { format!("{profile}{ALONE}") };
         Self { name, network, is_corroborated }
     }
+}
+
+/// At the end of the name of a network, where no other perspective is asked.
+const ALONE: &str = "\nalone";
+
+/// The name of the same network, where others are asked.
+pub(crate) fn corroborated(network: Option<&str>) -> Option<&str> {
+    network.map(|name| name.strip_suffix(ALONE).unwrap_or(name))
 }
 
 /// Why a server could not be put together.

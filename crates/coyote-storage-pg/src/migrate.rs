@@ -25,7 +25,9 @@ pub(crate) async fn run(pool: &Pool, allowed: bool) -> Result<AsyncPgConnection,
         Err(ConnectError::Older) if allowed => {}
         Err(error) => return Err(error),
     }
-    // This may take as long as it takes.
+    // By another connection: this one remembers that there were no tables, also after it has waited for who makes them. It
+    // may take as long as it takes.
+    let mut connection = pool.connector().open().await.map_err(ConnectError::Database)?;
     let unknown = migrate(&mut connection).await.map_err(ConnectError::Database)?;
     match unknown {
         Some(found) => Err(ConnectError::Newer { found }),

@@ -35,8 +35,8 @@ impl Place {
         if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
             return Err(ConnectError::Url("it does not begin with postgres://".into()));
         }
-        let says_keepalives = url.contains("keepalives");
         let (url, tls, authorities) = split_tls(url)?;
+        let says = |parameter| url.contains(parameter);
         let mut config: Config = url.parse().map_err(|error| ConnectError::Url(Box::new(error)))?;
         if config.get_application_name().is_none() {
             config.application_name(&options.application_name);
@@ -47,9 +47,14 @@ impl Place {
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(options.connect_timeout);
         }
-        if !says_keepalives {
+        if !says("keepalives_idle=") {
             config.keepalives_idle(options.connect_timeout);
-            config.keepalives_interval(options.connect_timeout).keepalives_retries(2);
+        }
+        if !says("keepalives_interval=") {
+            config.keepalives_interval(options.connect_timeout);
+        }
+        if !says("keepalives_retries=") {
+            config.keepalives_retries(2);
         }
         if let Some(limits) = &options.limits {
             // The URL's own come last, and win.
@@ -83,7 +88,10 @@ fn settings(limits: &SessionLimits) -> String {
 
 /// Takes what is ours out of the URL: libpq's `sslmode`, all of its values, and `sslrootcert`.
 fn split_tls(url: &str) -> Result<(String, Tls, Option<String>), ConnectError> {
-    let (place, query) = url.split_once('?').unwrap_or((url, ""));
+    // As the driver has it: what is before the first @ is the user and the password, whatever is in that.
+    let (user, rest) = url.split_at(url.find('@').map_or(0, |at| at + 1));
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let place = format!("{user}{rest}");
     let (mut tls, mut authorities, mut others) = (Tls::No, None, Vec::new());
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
         match parameter.split_once('=') {
@@ -98,7 +106,7 @@ fn split_tls(url: &str) -> Result<(String, Tls, Option<String>), ConnectError> {
     if tls == Tls::Encrypted && authorities.is_some() {
         tls = Tls::Certified; // as libpq does: whoever names a CA wants it asked
     }
-    let url = if others.is_empty() { place.to_owned() } else { format!("{place}?{}", others.join("&")) };
+    let url = if others.is_empty() { place } else { format!("{place}?{}", others.join("&")) };
     Ok((url, tls, authorities))
 }
 
@@ -175,6 +183,12 @@ mod tests {
         assert_eq!((url.as_str(), tls), ("postgres://h/d?x=1", Tls::Certified));
         assert_eq!(authorities.as_deref(), Some("/a b"));
         assert_eq!(split("postgres://h/d?sslmode=require").1, Tls::Encrypted);
+        let (url, tls, _) = split("postgres://u:a?b@h/d?sslmode=require&x=1");
+        assert_eq!(
+            (url.as_str(), tls),
+            ("postgres://u:a?b@h/d?x=1", Tls::Encrypted),
+            "whatever the password"
+        );
         assert_eq!(split("postgres://h/d?sslmode=verify-full").1, Tls::Named);
     }
 

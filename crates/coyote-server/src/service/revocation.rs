@@ -16,7 +16,7 @@ use tracing::instrument;
 use super::order::{is_proved, is_through};
 use super::request::{Authenticated, Request, SelfSigned};
 use crate::{
-    acme::Acme,
+    acme::{Acme, corroborated},
     error::{Error, Result},
     policy::BY_POLICY,
     reply::Reply,
@@ -130,11 +130,15 @@ impl Acme {
                 None => self.network_of(order.profile.as_deref()),
             }
         };
+        // Or was seen by others through it since.
+        let is_as_good = |held: &Authorization, network| {
+            is_through(held, network) || is_through(held, corroborated(network))
+        };
         // What a policy vouched for serves the order that it was asked for, and nothing else.
         let proved = |authorization: &Authorization| {
             let method = authorization.validated_by().filter(|method| method.as_str() != BY_POLICY);
             method.is_some_and(|method| self.allows_method(&authorization.identifier, method))
-                && is_through(authorization, network_of(&authorization.identifier))
+                && is_as_good(authorization, network_of(&authorization.identifier))
         };
         let proved: Vec<_> = held.iter().filter(|held| proved(held)).map(|held| &held.identifier).collect();
         if names.iter().all(|name| proved.contains(&name)) {

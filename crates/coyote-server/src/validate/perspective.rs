@@ -27,6 +27,8 @@ pub use vantage::Vantage;
 /// out what others saw.
 const MOST_STEPS: usize = 160;
 const LONGEST_STEPS: usize = 40 * 1024;
+/// Steps that one says it has left out, as far as that is believed.
+const MOST_COUNTED: usize = 10_000;
 /// Bytes of the steps that one sends.
 const LONGEST_TIMELINE: usize = 16 * 1024;
 /// How much longer than looking the way to a perspective and back may take.
@@ -306,7 +308,7 @@ impl Count {
 
     fn record_steps(&self, place: &dyn Perspective, timeline: Timeline, trace: &Trace) {
         let (mut steps, mut room) = (MOST_STEPS / self.places, LONGEST_STEPS / self.places);
-        trace.omit(timeline.dropped);
+        trace.omit(timeline.dropped.min(MOST_COUNTED));
         // One that hands on what others say is no other perspective.
         let is_own = |step: &TimedEvent| !matches!(step.event, TraceEvent::Elsewhere { .. });
         for step in timeline.events.into_iter().filter(is_own).map(TimedEvent::bounded) {

@@ -63,10 +63,12 @@ impl StorageUrl {
             }
             Self::Postgres(url) => {
                 let (_, place) = url.split_once("://").unwrap_or_default();
-                // As the driver has it: all before the first @ is the user and the password, whatever is in that.
                 let (user, place) = place.split_once('@').unwrap_or(("", place));
+                // Where a password has such characters in it, which it should not, nobody can say where it ends.
+                if place.contains('@') || user.contains(['/', '?', '#']) {
+                    return "postgres://…".to_owned();
+                }
                 let user = user.split(':').next().unwrap_or_default();
-                let user = if user.contains(['/', '?', '#']) { "…" } else { user };
                 let place = place.split(['?', '#']).next().unwrap_or_default();
                 let (hosts, database) = place.split_once('/').unwrap_or((place, ""));
                 let at = if user.is_empty() { "" } else { "@" };
@@ -185,9 +187,12 @@ mod tests {
     fn a_database_is_named_by_all_its_hosts_and_without_its_password() {
         let name = |url: &str| url.parse::<StorageUrl>().unwrap().name();
         let two =
-            "postgresql://u:se:cr/e?t#@one:5432,two:5433/d?target_session_attrs=read-write&password=secret";
+            "postgresql://u:se:cret@one:5432,two:5433/d?target_session_attrs=read-write&password=secret";
         assert_eq!(name(two), "postgres://u@one:5432,two:5433/d");
-        assert_eq!(name("postgres://h/d?user=u&password=se@cret"), "postgres://…@cret/");
+        for odd in ["u:pa@ss@h/d", "u:pa/ss@h/d", "u:pa?ss@h/d", "h/d?password=pa@ss", "u@h/d?password=pa@ss"]
+        {
+            assert_eq!(name(&format!("postgres://{odd}")), "postgres://…");
+        }
         assert_eq!(name("postgres://[::1]/d"), "postgres://[::1]/d");
         assert_eq!(name("postgres://%2Frun%2Fpostgresql"), "postgres://%2Frun%2Fpostgresql/");
     }

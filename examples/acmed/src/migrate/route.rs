@@ -16,15 +16,15 @@
 //! Only where the target is said to be lost nobody can put a name on it. A run that is just about to open it, and is held up
 //! there, cannot be stopped then.
 //!
-//! A database that is lost and made anew is in service like any other. So what is empty, or knows nothing of what the other has,
-//! is not taken for what everything went to.
+//! A database that is lost and made anew is in service like any other. So one that knows none of the accounts that the other has
+//! is not taken for the one that everything went to, nor is anything removed for its sake.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use coyote_server::{
     Clock, SystemClock,
     storage::{
-        AccountId, Archive, Conflict, Record, RecordKind, Standing, StorageError,
+        Archive, Conflict, Record, RecordKey, RecordKind, Standing, StorageError,
         archive::{Copied, copy, differences},
     },
 };
@@ -134,8 +134,7 @@ impl Route<'_> {
         self.take_room().await?;
         if standing(self.source).await? == self.names.arriving() {
             must(self.target, &self.names.arriving(), Standing::InService).await?;
-            let Move { from, to, .. } = &self.names;
-            return Err(Failure::new(format!("{from} and {to} are the same; choose another --to")));
+            return Err(self.same());
         }
         let mut copies = 0;
         while copies < LIVE_COPIES && standing(self.source).await? == Standing::InService {
@@ -169,11 +168,22 @@ impl Route<'_> {
         let Move { from, to, .. } = &self.names;
         match standing(self.source).await? {
             seen @ Standing::Left { .. } if is_gone_to(&seen, to) => {
-                let is_anew = is_empty(self.target).await? && !is_empty(self.source).await?;
-                Ok(!is_anew && standing(self.target).await? == Standing::InService)
+                let is_open = standing(self.target).await? == Standing::InService;
+                if is_open && !knows(self.target, self.source).await? {
+                    return Err(Failure::new(format!(
+                        "everything has gone from {from} to {to}, which knows nothing of it; if it was lost, open {from} again \
+                         with --undo --target-is-lost"
+                    )));
+                }
+                Ok(is_open)
             }
             Standing::Left { to: other, .. } => {
                 Err(Failure::new(format!("everything has gone from {from} to {other}")))
+            }
+            // An earlier run has not lived to say so.
+            seen @ Standing::Arriving { .. } if is_from(&seen, from) => {
+                must(self.source, &seen, Standing::InService).await?;
+                Err(self.same())
             }
             Standing::Arriving { from: other, .. } => {
                 Err(Failure::new(format!("{from} is not whole: finish the move from {other} first")))
@@ -187,7 +197,10 @@ impl Route<'_> {
         let seen = standing(self.target).await?;
         let Move { from, to, .. } = &self.names;
         let other = match &seen {
-            Standing::Arriving { from: other, .. } if other == from => None,
+            Standing::Arriving { .. } if is_from(&seen, from) => {
+                self.require_heir().await?;
+                None
+            }
             // It was a copy when it was closed, and nobody has written to it since. What it has may be newer than what the
             // source has as long as that is closed, too.
             Standing::Left { .. } if is_gone_to(&seen, from) => {
@@ -214,16 +227,20 @@ impl Route<'_> {
         }
     }
 
-    /// What was closed, and is to be filled again, did go to what it is to be filled from.
+    fn same(&self) -> Failure {
+        let Move { from, to, .. } = &self.names;
+        Failure::new(format!("{from} and {to} are the same; choose another --to"))
+    }
+
+    /// What is in the target came from the source, or went there.
     async fn require_heir(&self) -> Result<(), Failure> {
-        let inherited = accounts(self.target).await?;
-        if inherited.is_empty() || !accounts(self.source).await?.is_disjoint(&inherited) {
+        if knows(self.source, self.target).await? {
             return Ok(());
         }
         let Move { from, to, .. } = &self.names;
         Err(Failure::new(format!(
-            "{from} has none of the accounts that {to} has, which would be removed there: is it the one that everything went \
-             to? If so, choose an empty database"
+            "{from} knows nothing of what is in {to}, which would be removed there: is it the database that it was? If so, \
+             choose an empty one"
         )))
     }
 
@@ -309,43 +326,51 @@ impl Route<'_> {
     /// Opens a target again that was in service and is closed, if it has what the source has not.
     async fn require_nothing_new(&self) -> Result<(), Failure> {
         let different = differences(self.source, self.target, PAGE).await;
-        if !matches!(different, Ok(0)) {
-            // Somebody may have said that the target is lost.
-            must(self.source, &self.names.left(), self.names.left()).await?;
+        if matches!(different, Ok(0)) {
+            return Ok(());
+        }
+        // Somebody may have said that the target is lost, and opened the source.
+        let is_ours = stand(self.source, &self.names.left(), self.names.left()).await;
+        if matches!(is_ours, Ok(true)) {
             must(self.target, &self.names.gone_back(), Standing::InService).await?;
         }
-        match different.map_err(Failure::because("the two cannot be compared"))? {
-            0 => Ok(()),
-            different => Err(Failure::new(format!(
-                "{different} records in {} have changed since, which would be lost; it stays in service",
-                self.names.to
-            ))),
+        let different = different.map_err(|error| {
+            Failure::because("the two cannot be compared")(error).hint("run this again, with --undo")
+        })?;
+        if !is_ours? {
+            return Err(another_run());
         }
+        Err(Failure::new(format!(
+            "{different} records in {} have changed since, which would be lost; it stays in service",
+            self.names.to
+        )))
     }
 }
 
-async fn is_empty(archive: &dyn Archive) -> Result<bool, Failure> {
-    for kind in RecordKind::ALL {
-        let first = archive.export(kind, None, 1).await;
-        if !first.map_err(Failure::because("a storage cannot be read"))?.is_empty() {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+/// Whether this one has any of the accounts and external account keys that the other has, if that has any: one that was lost
+/// and made anew has not.
+async fn knows(archive: &dyn Archive, other: &dyn Archive) -> Result<bool, Failure> {
+    let heritage = owners(other).await?;
+    Ok(heritage.is_empty() || !owners(archive).await?.is_disjoint(&heritage))
 }
 
-async fn accounts(archive: &dyn Archive) -> Result<HashSet<AccountId>, Failure> {
-    let (mut accounts, mut last) = (HashSet::new(), None);
-    loop {
-        let page = archive.export(RecordKind::Account, last.as_ref(), PAGE).await;
-        let page = page.map_err(Failure::because("a storage cannot be read"))?;
-        let Some(end) = page.last() else { return Ok(accounts) };
-        last = Some(end.key());
-        accounts.extend(page.iter().filter_map(|record| match record {
-            Record::Account(account) => Some(account.id),
-            _ => None,
-        }));
+async fn owners(archive: &dyn Archive) -> Result<BTreeSet<RecordKey>, Failure> {
+    let mut owners = BTreeSet::new();
+    for kind in [RecordKind::Account, RecordKind::ExternalAccountKey] {
+        let mut last = None;
+        loop {
+            let page = archive.export(kind, last.as_ref(), PAGE).await;
+            let page = page.map_err(Failure::because("a storage cannot be read"))?;
+            let Some(end) = page.last() else { break };
+            last = Some(end.key());
+            owners.extend(page.iter().map(Record::key));
+        }
     }
+    Ok(owners)
+}
+
+fn is_from(standing: &Standing, name: &str) -> bool {
+    matches!(standing, Standing::Arriving { from, .. } if from == name)
 }
 
 fn is_gone_to(standing: &Standing, name: &str) -> bool {

@@ -333,17 +333,40 @@ fn a_way_back_that_another_has_overtaken_opens_nothing() {
 
 /// A target that was lost, and made anew, is not what everything went to.
 #[test]
-fn a_target_that_is_empty_again_is_filled_again() {
-    let mut scene = Scene::new();
-    scene.write(&scene.source.clone());
-    scene.end(Wanted::There);
-    scene.target = Arc::default();
+fn a_target_that_was_made_anew_is_not_taken_for_the_old_one_and_not_filled_again_unasked() {
+    for anew in [Arc::default(), Scene::with_account().target] {
+        let mut scene = Scene::with_account();
+        scene.target = anew;
+        let before = at_once(scene.target.count(RecordKind::Account)).unwrap();
+
+        scene.end(Wanted::There);
+        assert_eq!(scene.outcomes.refused, 1);
+        assert_eq!(at_once(scene.target.count(RecordKind::Account)).unwrap(), before);
+
+        scene.end(Wanted::WithoutTarget);
+        assert_eq!(scene.standings()[0], Standing::InService, "that is the way back");
+    }
+}
+
+/// Also where a run that was to fill it was killed.
+#[test]
+fn what_arrives_is_not_removed_for_a_database_that_knows_nothing_of_it() {
+    let mut scene = Scene::with_account();
+    scene.start(Wanted::Back);
+    while scene.standings()[0] != Standing::InService {
+        scene.go_on(0);
+    }
+    scene.runs.clear();
+    scene.start(Wanted::There);
+    while !matches!(scene.standings()[1], Standing::Arriving { .. }) {
+        scene.go_on(0);
+    }
+    scene.runs.clear();
+    scene.source = Arc::default();
 
     scene.end(Wanted::There);
 
-    let kept = at_once(scene.target.count(RecordKind::ExternalAccountKey)).unwrap();
-    assert_eq!((kept, scene.outcomes.moved), (1, 2));
-    assert_eq!(scene.standings()[1], Standing::InService);
+    assert_eq!(at_once(scene.target.count(RecordKind::Account)).unwrap(), 1);
 }
 
 #[test]
