@@ -39,6 +39,17 @@ fn orders_until_one_is_refused(account: &Account) -> Vec<String> {
     acknowledged
 }
 
+/// Without anybody's help, and nothing that was answered is lost.
+fn goes_on(account: &Account, responder: &Responder, acknowledged: &[String]) {
+    eventually("there is an order again", Duration::from_secs(30), || {
+        (new_order(account, "after.example.org").status == 201).then_some(())
+    });
+    assert!(account.issue(&["again.example.org"], responder).contains("BEGIN CERTIFICATE"));
+    for url in acknowledged {
+        assert_eq!(account.read(url).url, *url, "nothing is lost");
+    }
+}
+
 #[test]
 fn a_full_disk_of_postgresql_is_503_too_and_it_is_over_when_there_is_room_again() {
     let Some(postgres) = Postgres::start_on_a_small_disk(24) else { return };
@@ -57,13 +68,7 @@ fn a_full_disk_of_postgresql_is_503_too_and_it_is_over_when_there_is_room_again(
     assert_eq!(told, 1, "the operator is told once:\n{}", acmed.log());
 
     fs::remove_file(&ballast).expect("a file");
-    eventually("there is an order without anybody's help", Duration::from_secs(30), || {
-        (new_order(&account, "after.example.org").status == 201).then_some(())
-    });
-    assert!(account.issue(&["again.example.org"], &responder).contains("BEGIN CERTIFICATE"));
-    for url in &acknowledged {
-        assert_eq!(account.read(url).url, *url, "nothing is lost");
-    }
+    goes_on(&account, &responder, &acknowledged);
 }
 
 #[test]
@@ -85,13 +90,7 @@ fn a_full_disk_is_503_nothing_answered_is_lost_and_it_is_over_when_there_is_room
     assert_eq!(told, 1, "the operator is told once:\n{}", acmed.log());
 
     fs::remove_file(&ballast).expect("a file");
-    eventually("there is an order without anybody's help", Duration::from_secs(30), || {
-        (new_order(&account, "after.example.org").status == 201).then_some(())
-    });
-    assert!(account.issue(&["again.example.org"], &responder).contains("BEGIN CERTIFICATE"));
-    for url in &acknowledged {
-        assert_eq!(account.read(url).url, *url, "nothing is lost");
-    }
+    goes_on(&account, &responder, &acknowledged);
     let url = account.read(&acknowledged[0]).text("certificate");
     assert_eq!(account.post_as_get(&url).expect(200).text(), chain);
     // SQLite itself does not find the way inside. Nobody writes now, so that a copy is whole.
