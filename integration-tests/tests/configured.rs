@@ -45,6 +45,28 @@ fn accounts_beyond_the_rate_of_an_address_are_refused() {
     let _ = world.client.new_account(&first.key, &json!({})).expect(200);
 }
 
+/// For weeks, whatever becomes of the server.
+#[test]
+fn a_name_that_goes_on_failing_is_paused_and_no_other() {
+    let mut world = World::with(|setup| setup.with("rate_limits", "failing_names = \"2/28d\""));
+    let account = world.client.account();
+    for _ in 0..2 {
+        let authorization = account.authorizations(&account.order(&["a.example.org"])).remove(0);
+        let _ = account.post(&authorization.challenge("http-01").url, &json!({})).expect(200);
+        assert_eq!(account.settled(&authorization.url).status(), "invalid");
+        world.crash();
+    }
+
+    let paused = order(&account, "a.example.org");
+
+    paused.expect_problem(429, "rateLimited");
+    let wait: u32 = paused.header("Retry-After").expect("when to come back").parse().expect("seconds");
+    let days = wait / 86_400;
+    assert!((13..=14).contains(&days), "one attempt comes free in half of the time, not in {days} days");
+    let _ = order(&account, "b.example.org").expect(201);
+    let _ = order(&world.client.account(), "a.example.org").expect(201);
+}
+
 #[test]
 fn who_fails_too_often_to_prove_a_name_gets_no_order_for_it() {
     let world = World::with(|setup| setup.with("rate_limits", "failed_validations = \"1/1h\""));
