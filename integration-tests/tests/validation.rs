@@ -138,6 +138,8 @@ fn the_log_shows_the_operator_each_hop_of_a_failed_validation() {
     ] {
         assert!(log.contains(&line), "the log has no {line:?}:\n{log}");
     }
+    let trace = failure.detail.rsplit_once("(trace ").expect("a trace").1.trim_end_matches(')');
+    assert!(log.contains(&format!("trace={trace}")), "the span of the attempt has its trace:\n{log}");
     assert!(!log.contains("nobody's business"), "what others' servers say is not ours to keep");
 }
 

@@ -8,7 +8,7 @@ use coyote_storage::{
     NotAuthorized, Order, OrderId, Serial, StorageError, TraceSubject, Work, WorkKind,
 };
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
-use tracing::instrument;
+use tracing::{Span, field::display, instrument};
 
 use super::validate::unavailable;
 use crate::{
@@ -40,7 +40,7 @@ impl Acme {
     }
 
     /// Asks the issuer once for the order's certificate, and settles the job: issued, refused, or to be tried again.
-    #[instrument(skip_all, fields(order = %order.id))]
+    #[instrument(skip_all, fields(order = %order.id, trace))]
     async fn issue(
         &self,
         lease: Lease,
@@ -88,6 +88,7 @@ impl Acme {
         permit: &mut Option<OwnedSemaphorePermit>,
     ) -> Result<(Result<IssuanceOutcome>, Cause)> {
         let cause = self.own_cause(self.clock.now())?;
+        Span::current().record("trace", display(cause.request));
         let names: Vec<_> = order.identifiers.iter().map(Identifier::to_string).collect();
         let (subject, names) = (TraceSubject::Order(order.id), names.join(" "));
         let trace = Trace::new(cause.request, format!("issuance {names}"));

@@ -11,7 +11,7 @@ use tokio::{
     sync::{Notify, OwnedSemaphorePermit},
     time::timeout,
 };
-use tracing::instrument;
+use tracing::{Span, field::display, instrument};
 
 use crate::{
     acme::Acme,
@@ -47,7 +47,7 @@ impl Acme {
     }
 
     /// Looks once for the answer to a challenge, and settles the job: valid, invalid, or to be tried again.
-    #[instrument(skip_all, fields(authorization = %authorization.id, identifier = %authorization.identifier))]
+    #[instrument(skip_all, fields(authorization = %authorization.id, identifier = %authorization.identifier, trace))]
     pub(super) async fn validate(
         &self,
         lease: Lease,
@@ -95,6 +95,7 @@ impl Acme {
         give_way: &Notify,
     ) -> Result<Attempted> {
         let cause = self.own_cause(self.clock.now())?;
+        Span::current().record("trace", display(cause.request));
         let challenge = subject(lease, authorization)
             .ok_or_else(|| Error::internal("finding a challenge", "it is not part of its authorization"))?;
         let name = &authorization.identifier;
