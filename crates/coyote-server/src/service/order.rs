@@ -89,7 +89,8 @@ impl Acme {
         // Whoever renews when asked to is not held up.
         let fields = match is_renewal {
             true => None,
-            false => self.rate_limiter.new_order(&account.id, now).await??,
+            // At this very moment: of several at once, one that was held up since it came would find less than there is.
+            false => self.rate_limiter.new_order(&account.id, self.clock.now()).await??,
         };
         let order = self.store_order(account, order, &accepted, &request.cause).await?;
         tracing::info!(order = %order.id, identifiers = ?order.identifiers, "new order");
