@@ -58,7 +58,7 @@ impl Postgres {
     /// The disk of [`start_on_a_small_disk`](Self::start_on_a_small_disk), as the server sees it.
     #[must_use]
     pub fn small_disk(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/root/mnt", self.keeper.id()))
+        PathBuf::from(format!("/proc/{}/root", self.keeper.id())).join("mnt")
     }
 
     fn start_by(mut command: Command) -> Option<Self> {
