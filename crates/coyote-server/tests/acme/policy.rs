@@ -13,6 +13,7 @@ use coyote_protocol::{ChallengeType, Identifier};
 use coyote_server::{
     BuildError,
     policy::{Applicant, Policy, RateLimits, Verdict},
+    validate::{Evidence, Perspective, Perspectives, Task},
 };
 use coyote_storage::{BoxError, MemoryStorage, Quota};
 use serde_json::json;
@@ -165,6 +166,38 @@ fn no_validator_can_stand_for_a_policys_word() {
     let validator = TestValidator::new(ChallengeType::new("by-policy"));
     let built = world.beside(&validator).build();
     assert!(matches!(built, Err(BuildError::ReservedType(_))));
+}
+
+/// A perspective that could see everything.
+struct Called(&'static str);
+
+#[async_trait]
+impl Perspective for Called {
+    fn name(&self) -> &str {
+        self.0
+    }
+
+    fn offers(&self, _: &ChallengeType) -> bool {
+        true
+    }
+
+    async fn look(&self, _: &Task) -> Result<Evidence, BoxError> {
+        Err("nobody asks".into())
+    }
+}
+
+#[test]
+fn perspectives_have_a_name_each_and_are_left_out_only_where_authorizations_are_not_shared() {
+    let world = World::new();
+    let places = |names: [&'static str; 2]| {
+        let places = names.map(|name| Arc::new(Called(name)) as Arc<dyn Perspective>);
+        world.beside(&world.validator).with_perspectives(Perspectives::new(places))
+    };
+    let twice = places(["a", "a"]).build();
+    assert!(matches!(twice, Err(BuildError::TwoPerspectives(name)) if name == "a"));
+    let shared = places(["a", "b"]).with_uncorroborated_profile("default").build();
+    assert!(matches!(shared, Err(BuildError::NoNetworkOfItsOwn(name)) if name == "default"));
+    assert!(places(["a", "b"]).build().is_ok());
 }
 
 #[tokio::test(start_paused = true)]
